@@ -1,0 +1,332 @@
+//! The lock token, and the only dereferences of object references in the kernel.
+//!
+//! A [`Kernel`] exists while its core holds locks; it cannot be cloned or sent. Borrowing an object borrows the token,
+//! so two live `&mut` cannot exist and no reference outlives the locks. Every entry holds all locks at present (mode
+//! *All* of `docs/concurrency.md`); the token already knows its set, and objects know their homes.
+
+#![allow(
+    unsafe_code,
+    reason = "the one audited place where typed addresses are dereferenced"
+)]
+
+use core::{
+    marker::PhantomData,
+    ptr::{self, NonNull},
+};
+
+use mcs::{Refill, Refills, RefillsRef, TreeLinks};
+
+use crate::{
+    arch,
+    machine::{Machine, machine},
+    object::{
+        ENTRIES, Links, ObjRef, Object, REFILLS_OFFSET, ScRef, SchedContext, TableRef, TcbRef,
+    },
+    system::{Core, CoreFlags, Shared, System},
+    types::{CoreId, CoreSet, PhysAddr},
+};
+
+/// Proof that this core holds a set of core locks.
+pub struct Kernel<'l> {
+    system: &'static System,
+    machine: &'static Machine,
+    me: CoreId,
+    held: CoreSet,
+    /// Cores to ring once the locks are released.
+    doorbells: CoreSet,
+    _locks: PhantomData<&'l mut *mut ()>,
+}
+
+impl Kernel<'_> {
+    /// Takes every core lock, in ascending order.
+    pub fn lock_all(system: &'static System, me: CoreId) -> Self {
+        let machine = machine();
+        for lock in &system.locks[..machine.num_cores] {
+            lock.acquire();
+        }
+        let held = CoreSet::first(machine.num_cores);
+        Self {
+            system,
+            machine,
+            me,
+            held,
+            doorbells: CoreSet::EMPTY,
+            _locks: PhantomData,
+        }
+    }
+
+    /// Releases the locks, then rings the cores that must look.
+    pub fn release(self) {
+        for core in self.held.iter() {
+            self.system.locks[core.index()].release();
+        }
+        for core in self.doorbells.iter() {
+            arch::ring(core);
+        }
+    }
+
+    pub fn me(&self) -> CoreId {
+        self.me
+    }
+
+    pub fn machine(&self) -> &'static Machine {
+        self.machine
+    }
+
+    pub fn system(&self) -> &'static System {
+        self.system
+    }
+
+    pub fn num_cores(&self) -> usize {
+        self.machine.num_cores
+    }
+
+    pub fn cores(&self) -> impl Iterator<Item = CoreId> + use<> {
+        (0..self.machine.num_cores as u16).map(CoreId)
+    }
+
+    pub fn flags(&self, core: CoreId) -> &'static CoreFlags {
+        &self.system.flags[core.index()]
+    }
+
+    /// Whether another core waits for a lock that is held here.
+    pub fn is_contended(&self) -> bool {
+        self.held
+            .iter()
+            .any(|core| self.system.locks[core.index()].has_waiter())
+    }
+
+    /// Asks for a doorbell to `core` at the release.
+    pub fn ring_later(&mut self, core: CoreId) {
+        self.doorbells.insert(core);
+    }
+
+    pub fn get<T: Object>(&self, object: ObjRef<T>) -> &T {
+        // SAFETY: an `ObjRef` in a capability, queue or core names a live object of its type (deletion clears them
+        // all before the memory is reused), and the token keeps other cores from writing it.
+        unsafe { &*(object.address() as *const T) }
+    }
+
+    pub fn get_mut<T: Object>(&mut self, object: ObjRef<T>) -> &mut T {
+        // SAFETY: as in `get`; the token is borrowed exclusively, so this is the only reference to any object.
+        unsafe { &mut *(object.address() as *mut T) }
+    }
+
+    pub fn core(&self, core: CoreId) -> &Core {
+        // SAFETY: L[core] is held; the token is the only way to the cell.
+        unsafe { &*self.system.cores[core.index()].get() }
+    }
+
+    pub fn core_mut(&mut self, core: CoreId) -> &mut Core {
+        // SAFETY: L[core] is held, and the token is borrowed exclusively.
+        unsafe { &mut *self.system.cores[core.index()].get() }
+    }
+
+    pub fn this(&self) -> &Core {
+        self.core(self.me)
+    }
+
+    pub fn this_mut(&mut self) -> &mut Core {
+        self.core_mut(self.me)
+    }
+
+    /// A core's queues together with the thread links that they are made of.
+    pub fn core_and_threads(&mut self, core: CoreId) -> (&mut Core, Threads<'_>) {
+        // SAFETY: L[core] is held; a `Core` lives in kernel memory and never overlaps the objects that `Threads`
+        // reaches, and both borrow the token exclusively.
+        let core = unsafe { &mut *self.system.cores[core.index()].get() };
+        (
+            core,
+            Threads {
+                _token: PhantomData,
+            },
+        )
+    }
+
+    pub fn shared(&self) -> &Shared {
+        // SAFETY: read under any lock; writers hold all.
+        unsafe { &*self.system.shared.get() }
+    }
+
+    pub fn shared_mut(&mut self) -> &mut Shared {
+        debug_assert!(self.held == CoreSet::first(self.machine.num_cores));
+        // SAFETY: all locks are held, and the token is borrowed exclusively.
+        unsafe { &mut *self.system.shared.get() }
+    }
+
+    /// The refill ring of a scheduling context.
+    pub fn refills(&mut self, sc: ScRef) -> Refills<'_> {
+        let (ring, capacity) = ring_of(self.get(sc), sc);
+        // SAFETY: the ring lies behind the header within the object (its capacity follows from the object's size), so
+        // the two borrows do not overlap; both are bounded by the token's.
+        let ring = unsafe { core::slice::from_raw_parts_mut(ring, capacity) };
+        Refills {
+            state: &mut self.get_mut_detached(sc).refills,
+            ring,
+        }
+    }
+
+    /// The same, to read.
+    pub fn refills_ref(&self, sc: ScRef) -> RefillsRef<'_> {
+        let (ring, capacity) = ring_of(self.get(sc), sc);
+        // SAFETY: as in `refills`, shared.
+        let ring = unsafe { core::slice::from_raw_parts(ring.cast_const(), capacity) };
+        RefillsRef {
+            state: &self.get(sc).refills,
+            ring,
+        }
+    }
+
+    /// The header of a scheduling context with a lifetime of the caller's choosing within the token's; for `refills`,
+    /// which pairs it with the disjoint ring.
+    fn get_mut_detached<'a>(&mut self, sc: ScRef) -> &'a mut SchedContext
+    where
+        Self: 'a,
+    {
+        // SAFETY: as in `get_mut`; the only caller returns it under the token's exclusive borrow.
+        unsafe { &mut *(sc.address() as *mut SchedContext) }
+    }
+
+    /// One entry of a translation table.
+    pub fn entry(&self, table: TableRef, index: usize) -> u64 {
+        assert!(index < ENTRIES);
+        let entry = (table.address() as *const u64).wrapping_add(index);
+        // SAFETY: within the table; volatile because the hardware walker may read and nobody else writes it.
+        unsafe { ptr::read_volatile(entry) }
+    }
+
+    /// Writes one entry with a single store. Barriers and invalidation are the caller's.
+    pub fn set_entry(&mut self, table: TableRef, index: usize, value: u64) {
+        assert!(index < ENTRIES);
+        let entry = (table.address() as *mut u64).wrapping_add(index);
+        // SAFETY: within the table, all locks are held; the store is single-copy atomic for the hardware walker.
+        unsafe { ptr::write_volatile(entry, value) }
+    }
+
+    /// Puts an object into memory that retype or boot has just taken from an untyped.
+    pub fn place<T: Object>(&mut self, object: ObjRef<T>, value: T) {
+        // SAFETY: the memory is inside an untyped without other children there, so nothing refers to it; it is as
+        // large and as aligned as `T`, because object sizes and alignments follow the interface's size bits.
+        unsafe { ptr::write(object.address() as *mut T, value) }
+    }
+
+    /// Reads a word of memory that user level may write at any moment.
+    pub fn read_user_word(&self, words: UserWords, index: usize) -> u64 {
+        assert!(index < words.count);
+        let word = words.base.as_ptr().wrapping_add(index);
+        // SAFETY: a `UserWords` lies within a frame that a capability names; volatile, since user level may write it.
+        unsafe { ptr::read_volatile(word) }
+    }
+
+    /// Writes such a word.
+    pub fn write_user_word(&mut self, words: UserWords, index: usize, value: u64) {
+        assert!(index < words.count);
+        let word = words.base.as_ptr().wrapping_add(index);
+        // SAFETY: as in `read_user_word`.
+        unsafe { ptr::write_volatile(word, value) }
+    }
+
+    /// Zeroes memory of an untyped that holds no object, for everybody: user level may map it uncached, and devices may
+    /// read it.
+    pub fn clear(&mut self, base: PhysAddr, bytes: u64) {
+        // SAFETY: the caller decoded an untyped without children that covers the range; no reference into it exists.
+        unsafe { arch::clear_memory(arch::to_virtual(base), bytes as usize) };
+        arch::clean_to_poc(arch::to_virtual(base), bytes as usize);
+    }
+}
+
+/// Words of user memory, in the physical window.
+#[derive(Clone, Copy)]
+pub struct UserWords {
+    base: NonNull<u64>,
+    count: usize,
+}
+
+impl UserWords {
+    /// `count` words from a physical address inside a frame that a capability names.
+    pub fn new(base: PhysAddr, count: usize) -> Self {
+        let base = NonNull::new(arch::to_virtual(base) as *mut u64).expect("window address");
+        Self { base, count }
+    }
+}
+
+fn ring_of(header: &SchedContext, sc: ScRef) -> (*mut Refill, usize) {
+    let capacity = ((1usize << header.size_bits) - REFILLS_OFFSET) / size_of::<Refill>();
+    ((sc.address() + REFILLS_OFFSET) as *mut Refill, capacity)
+}
+
+/// The links of all threads: what the queues of a core are made of.
+pub struct Threads<'a> {
+    _token: PhantomData<&'a mut ()>,
+}
+
+impl Threads<'_> {
+    fn links(&self, tcb: TcbRef) -> &Links {
+        // SAFETY: as in `Kernel::get`; `Threads` borrows the token exclusively.
+        let tcb = unsafe { &*(tcb.address() as *const crate::object::Tcb) };
+        &tcb.links
+    }
+
+    fn links_mut(&mut self, tcb: TcbRef) -> &mut Links {
+        // SAFETY: as in `Kernel::get_mut`.
+        let tcb = unsafe { &mut *(tcb.address() as *mut crate::object::Tcb) };
+        &mut tcb.links
+    }
+
+    fn sc_of(&self, tcb: TcbRef) -> ScRef {
+        // SAFETY: as in `Kernel::get`.
+        let tcb = unsafe { &*(tcb.address() as *const crate::object::Tcb) };
+        tcb.sc
+            .expect("a thread in the release queue has a scheduling context")
+    }
+}
+
+impl mcs::ReadyNodes<TcbRef> for Threads<'_> {
+    fn ready_links(&self, id: TcbRef) -> (Option<TcbRef>, Option<TcbRef>) {
+        let links = self.links(id);
+        (links.prev, links.next)
+    }
+
+    fn set_ready_links(&mut self, id: TcbRef, prev: Option<TcbRef>, next: Option<TcbRef>) {
+        let links = self.links_mut(id);
+        (links.prev, links.next) = (prev, next);
+    }
+}
+
+impl mcs::ReleaseNodes<TcbRef> for Threads<'_> {
+    fn release_time(&self, id: TcbRef) -> mcs::Ticks {
+        let sc = self.sc_of(id);
+        // SAFETY: as in `Kernel::get`.
+        let header = unsafe { &*(sc.address() as *const SchedContext) };
+        let (ring, capacity) = ring_of(header, sc);
+        // SAFETY: as in `Kernel::refills_ref`.
+        let ring = unsafe { core::slice::from_raw_parts(ring.cast_const(), capacity) };
+        RefillsRef {
+            state: &header.refills,
+            ring,
+        }
+        .head()
+        .time
+    }
+
+    fn tree_links(&self, id: TcbRef) -> TreeLinks<TcbRef> {
+        let links = self.links(id);
+        TreeLinks {
+            parent: links.up,
+            left: links.prev,
+            right: links.next,
+            balance: links.balance,
+        }
+    }
+
+    fn set_tree_links(&mut self, id: TcbRef, tree: TreeLinks<TcbRef>) {
+        let links = self.links_mut(id);
+        *links = Links {
+            prev: tree.left,
+            next: tree.right,
+            up: tree.parent,
+            down: None,
+            balance: tree.balance,
+        };
+    }
+}

@@ -1,0 +1,295 @@
+//! `Untyped_Retype`: new objects from free memory.
+
+use sel4_abi::{Invocation, ObjectType, size_bits};
+
+use super::{Args, Failure, Leave, Outcome, Results};
+use crate::{
+    access::Kernel,
+    arch,
+    cap::{Cap, FrameRights, PageSize},
+    cdt,
+    config::RETYPE_FAN_OUT_LIMIT,
+    cspace, debug,
+    fault::{LookupFailure, SysError},
+    object::{Context, Endpoint, Notification, ObjRef, Reply, SchedContext, SlotRef, Tcb, TcbRef},
+    preempt,
+    types::PhysAddr,
+};
+
+/// Memory is cleared, and the progress recorded, so many bytes at a time.
+const CLEAR_CHUNK: u64 = 4096;
+/// What clearing a chunk counts as, in units of preemptible work.
+const CLEAR_UNITS: usize = 20;
+
+/// A checked retype.
+struct Plan {
+    slot: SlotRef,
+    base: PhysAddr,
+    bits: u8,
+    device: bool,
+    /// Start again at the beginning: nothing is left of what was made before.
+    reset: bool,
+    free: u64,
+    object: ObjectType,
+    object_bits: u64,
+    count: u64,
+    first_slot: SlotRef,
+}
+
+pub fn invoke(k: &mut Kernel<'_>, args: &Args, cap: Cap) -> Outcome {
+    let plan = decode(k, args, cap)?;
+    if plan.reset {
+        reset(k, &plan)?;
+    }
+    perform(k, &plan);
+    Ok(Results::none())
+}
+
+fn decode(k: &Kernel<'_>, args: &Args, cap: Cap) -> Result<Plan, SysError> {
+    let Cap::Untyped {
+        base,
+        bits,
+        device,
+        free,
+    } = cap
+    else {
+        unreachable!("dispatched by type")
+    };
+    if args.label != Invocation::UntypedRetype.label() {
+        return Err(SysError::IllegalOperation);
+    }
+    args.require(6, 1)?;
+    let word = |index| args.word(k, index);
+    let (size_arg, index, depth, offset, count) = (word(1), word(2), word(3), word(4), word(5));
+    let object = ObjectType::from_word(word(0)).ok_or(SysError::InvalidArgument(0))?;
+    let size_range = SysError::RangeError {
+        min: 0,
+        max: size_bits::MAX_UNTYPED,
+    };
+    if size_arg >= cspace::WORD_BITS || object.object_bits(size_arg) > size_bits::MAX_UNTYPED {
+        return Err(size_range);
+    }
+    let too_small = match object {
+        ObjectType::CNode => size_arg == 0,
+        ObjectType::Untyped => size_arg < size_bits::MIN_UNTYPED,
+        ObjectType::SchedContext => size_arg < size_bits::MIN_SCHED_CONTEXT,
+        _ => false,
+    };
+    if too_small {
+        return Err(SysError::InvalidArgument(1));
+    }
+    let root = args.extra_cap(k, 0);
+    let node = if depth == 0 {
+        root
+    } else {
+        let slot = cspace::lookup_target_slot(k, root, index, depth, false)?;
+        k.get(slot).cap()
+    };
+    let Cap::CNode {
+        base: node, radix, ..
+    } = node
+    else {
+        let failure = LookupFailure::MissingCapability { bits_left: depth };
+        return Err(SysError::FailedLookup {
+            source: false,
+            failure,
+        });
+    };
+    let slots = 1u64 << radix;
+    if offset >= slots {
+        return Err(SysError::RangeError {
+            min: 0,
+            max: slots - 1,
+        });
+    }
+    let limit = RETYPE_FAN_OUT_LIMIT as u64;
+    if !(1..=limit).contains(&count) {
+        return Err(SysError::RangeError { min: 1, max: limit });
+    }
+    if count > slots - offset {
+        return Err(SysError::RangeError {
+            min: 1,
+            max: slots - offset,
+        });
+    }
+    let first_slot = node.nth(offset as usize);
+    for slot in 0..count as usize {
+        cspace::ensure_empty(k, first_slot.nth(slot))?;
+    }
+    let reset = cdt::first_child(k, args.slot).is_none();
+    let free = if reset { 0 } else { free };
+    let object_bits = object.object_bits(size_arg);
+    let left = (1u64 << bits) - free;
+    if (left >> object_bits) < count {
+        return Err(SysError::NotEnoughMemory { free: left });
+    }
+    let device_type = matches!(
+        object,
+        ObjectType::Untyped | ObjectType::SmallPage | ObjectType::LargePage | ObjectType::HugePage
+    );
+    if device && !device_type {
+        return Err(SysError::InvalidArgument(1));
+    }
+    Ok(Plan {
+        slot: args.slot,
+        base,
+        bits,
+        device,
+        reset,
+        free,
+        object,
+        object_bits,
+        count,
+        first_slot,
+    })
+}
+
+/// Clears what was used before, from the top, so that an interrupted call goes on where this one stopped.
+fn reset(k: &mut Kernel<'_>, plan: &Plan) -> Result<(), Failure> {
+    let Plan {
+        slot,
+        base,
+        bits,
+        device,
+        ..
+    } = *plan;
+    let set_free = |k: &mut Kernel<'_>, free| {
+        k.get_mut(slot).set_cap(Cap::Untyped {
+            base,
+            bits,
+            device,
+            free,
+        });
+    };
+    if device {
+        set_free(k, 0);
+        return Ok(());
+    }
+    loop {
+        let Cap::Untyped { free: used, .. } = k.get(slot).cap() else {
+            unreachable!("the slot holds the untyped of this call")
+        };
+        if used == 0 {
+            return Ok(());
+        }
+        let from = (used - 1) & !(CLEAR_CHUNK - 1);
+        k.clear(base.offset(from), used - from);
+        set_free(k, from);
+        preempt::units(k, CLEAR_UNITS).map_err(|leave: Leave| Failure::Leave(leave))?;
+    }
+}
+
+fn perform(k: &mut Kernel<'_>, plan: &Plan) {
+    let Plan {
+        slot,
+        base,
+        bits,
+        device,
+        ..
+    } = *plan;
+    let size = 1u64 << plan.object_bits;
+    let start = plan.free.next_multiple_of(size);
+    for number in 0..plan.count {
+        let at = base.offset(start + number * size);
+        let cap = create(k, plan, at);
+        cdt::insert_new(k, cap, slot, plan.first_slot.nth(number as usize));
+    }
+    let free = start + plan.count * size;
+    k.get_mut(slot).set_cap(Cap::Untyped {
+        base,
+        bits,
+        device,
+        free,
+    });
+}
+
+/// Puts an object into cleared memory: its capability.
+fn create(k: &mut Kernel<'_>, plan: &Plan, at: PhysAddr) -> Cap {
+    let home = k.me();
+    let page = |size: PageSize| Cap::Frame {
+        base: at,
+        size,
+        rights: FrameRights::ReadWrite,
+        device: plan.device,
+        mapping: None,
+    };
+    let address = arch::to_virtual(at);
+    match plan.object {
+        ObjectType::Untyped => Cap::Untyped {
+            base: at,
+            bits: plan.object_bits as u8,
+            device: plan.device,
+            free: 0,
+        },
+        ObjectType::Tcb => {
+            let tcb = TcbRef::from_object(address);
+            new_thread(k, tcb);
+            Cap::Thread { tcb }
+        }
+        ObjectType::Endpoint => {
+            let endpoint = ObjRef::from_address(address);
+            k.place(endpoint, Endpoint::new(home));
+            Cap::Endpoint {
+                endpoint,
+                badge: 0,
+                rights: sel4_abi::CapRights::all(),
+            }
+        }
+        ObjectType::Notification => {
+            let notification = ObjRef::from_address(address);
+            k.place(notification, Notification::new(home));
+            let rights = sel4_abi::CapRights::READ_WRITE;
+            Cap::Notification {
+                notification,
+                badge: 0,
+                rights,
+            }
+        }
+        ObjectType::CNode => Cap::CNode {
+            base: ObjRef::from_address(address),
+            radix: (plan.object_bits - size_bits::SLOT) as u8,
+            guard: 0,
+            guard_size: 0,
+        },
+        ObjectType::SchedContext => {
+            let sc = ObjRef::from_address(address);
+            let bits = plan.object_bits as u8;
+            k.place(sc, SchedContext::new(bits));
+            Cap::SchedContext { sc, bits }
+        }
+        ObjectType::Reply => {
+            let reply = ObjRef::from_address(address);
+            k.place(reply, Reply::default());
+            Cap::Reply {
+                reply,
+                can_grant: true,
+            }
+        }
+        ObjectType::SmallPage => page(PageSize::Small),
+        ObjectType::LargePage => page(PageSize::Large),
+        ObjectType::HugePage => page(PageSize::Huge),
+        // The walker may read tables as soon as they are mapped; cleared memory is a table of nothing.
+        ObjectType::VSpace => Cap::VSpace {
+            root: ObjRef::from_address(address),
+            asid: None,
+        },
+        ObjectType::PageTable => Cap::PageTable {
+            table: ObjRef::from_address(address),
+            mapping: None,
+        },
+    }
+}
+
+/// Makes a thread in cleared memory. Slots, floating-point state and name are right as zeroes.
+pub fn new_thread(k: &mut Kernel<'_>, tcb: TcbRef) {
+    let home = k.me();
+    k.place(
+        tcb.context(),
+        Context {
+            spsr: arch::USER_SPSR,
+            ..Context::default()
+        },
+    );
+    k.place(tcb, Tcb::new(home));
+    debug::register_thread(k, tcb);
+}

@@ -1,0 +1,193 @@
+//! What a message carries from one thread to another: words, then capabilities.
+
+use sel4_abi::{MAX_EXTRA_CAPS, MESSAGE_REGISTERS, MessageInfo};
+
+use super::fault;
+use crate::{
+    access::{Kernel, UserWords},
+    cap::{Cap, FrameRights},
+    cdt, cspace, derive,
+    fault::{Fault, LookupFailure},
+    object::{EndpointRef, SlotRef, TcbRef, TcbSlot},
+    types::PhysAddr,
+};
+
+/// Word offsets in an IPC buffer.
+const MESSAGE: usize = 1;
+const CAPS_OR_BADGES: usize = 122;
+const RECEIVE_CNODE: usize = 125;
+const BUFFER_WORDS: usize = 128;
+const _: () = assert!(core::mem::offset_of!(sel4_abi::IpcBuffer, msg) == MESSAGE * 8);
+const _: () =
+    assert!(core::mem::offset_of!(sel4_abi::IpcBuffer, caps_or_badges) == CAPS_OR_BADGES * 8);
+const _: () =
+    assert!(core::mem::offset_of!(sel4_abi::IpcBuffer, receive_cnode) == RECEIVE_CNODE * 8);
+
+/// The slots that the extra capability addresses of a message resolved to.
+pub type ExtraCaps = [Option<SlotRef>; MAX_EXTRA_CAPS];
+
+/// The IPC buffer of a thread, if it has one that may be read, and written if `write`.
+pub fn ipc_buffer(k: &Kernel<'_>, tcb: TcbRef, write: bool) -> Option<UserWords> {
+    let cap = k.get(tcb.slot(TcbSlot::IpcBuffer)).cap();
+    let Cap::Frame {
+        base,
+        size,
+        rights,
+        device: false,
+        ..
+    } = cap
+    else {
+        return None;
+    };
+    let allowed = match rights {
+        FrameRights::ReadWrite => true,
+        FrameRights::ReadOnly => !write,
+        FrameRights::KernelOnly => false,
+    };
+    let offset = k.get(tcb).buffer_address & (size.bytes() - 1);
+    allowed.then(|| UserWords::new(PhysAddr(base.0 + offset), BUFFER_WORDS))
+}
+
+/// Resolves the extra capabilities that `info` announces. On failure: the address that did not resolve.
+pub fn lookup_extra_caps(
+    k: &Kernel<'_>,
+    sender: TcbRef,
+    buffer: Option<UserWords>,
+    info: MessageInfo,
+) -> Result<ExtraCaps, (u64, LookupFailure)> {
+    let mut caps = [None; MAX_EXTRA_CAPS];
+    let Some(buffer) = buffer else {
+        return Ok(caps);
+    };
+    for (index, slot) in caps.iter_mut().enumerate().take(info.extra_caps()) {
+        let cptr = k.read_user_word(buffer, CAPS_OR_BADGES + index);
+        *slot = Some(cspace::lookup_slot(k, sender, cptr).map_err(|failure| (cptr, failure))?);
+    }
+    Ok(caps)
+}
+
+/// Delivers the message of `sender`, or its fault, and sets what the receiver finds in x0 and x1.
+pub fn message(
+    k: &mut Kernel<'_>,
+    sender: TcbRef,
+    endpoint: Option<EndpointRef>,
+    badge: u64,
+    can_grant: bool,
+    receiver: TcbRef,
+) {
+    let info = if k.get(sender).fault == Fault::None {
+        words_and_caps(k, sender, endpoint, can_grant, receiver)
+    } else {
+        fault::write_message(k, sender, receiver)
+    };
+    let context = k.get_mut(receiver.context());
+    context.x[0] = badge;
+    context.x[1] = info.0;
+}
+
+fn words_and_caps(
+    k: &mut Kernel<'_>,
+    sender: TcbRef,
+    endpoint: Option<EndpointRef>,
+    can_grant: bool,
+    receiver: TcbRef,
+) -> MessageInfo {
+    let info = MessageInfo(k.get(sender.context()).x[1]);
+    let from = ipc_buffer(k, sender, false);
+    let to = ipc_buffer(k, receiver, true);
+    let mut length = info.length().min(MESSAGE_REGISTERS);
+    for register in 2..2 + length {
+        k.get_mut(receiver.context()).x[register] = k.get(sender.context()).x[register];
+    }
+    if let (Some(from), Some(to)) = (from, to) {
+        while length < info.length() {
+            let word = k.read_user_word(from, MESSAGE + length);
+            k.write_user_word(to, MESSAGE + length, word);
+            length += 1;
+        }
+    }
+    let (mut unwrapped, mut extra) = (0, 0);
+    if can_grant
+        && info.extra_caps() > 0
+        && let Ok(caps) = lookup_extra_caps(k, sender, from, info)
+        && let Some(to) = to
+    {
+        (unwrapped, extra) = transfer_caps(k, caps, endpoint, receiver, to);
+    }
+    MessageInfo::new(info.label(), unwrapped, extra, length as u64)
+}
+
+/// Hands over capabilities in order until one cannot be: which were unwrapped (bits), and how many were done.
+fn transfer_caps(
+    k: &mut Kernel<'_>,
+    caps: ExtraCaps,
+    endpoint: Option<EndpointRef>,
+    receiver: TcbRef,
+    buffer: UserWords,
+) -> (u64, u64) {
+    let mut free_slot = receive_slot(k, receiver, buffer);
+    let mut unwrapped = 0;
+    let mut done = 0;
+    for (index, source) in caps.into_iter().flatten().enumerate() {
+        let cap = k.get(source).cap();
+        match cap {
+            Cap::Endpoint {
+                endpoint: sent,
+                badge,
+                ..
+            } if Some(sent) == endpoint => {
+                k.write_user_word(buffer, CAPS_OR_BADGES + index, badge);
+                unwrapped |= 1 << index;
+            }
+            _ => {
+                let Some(slot) = free_slot.take() else { break };
+                match derive::derive(k, source, cap) {
+                    Ok(Cap::Null) | Err(_) => break,
+                    Ok(copy) => cdt::insert(k, copy, source, slot),
+                }
+            }
+        }
+        done += 1;
+    }
+    (unwrapped, done)
+}
+
+/// Where the receiver wants an arriving capability: an empty slot, or nowhere.
+fn receive_slot(k: &Kernel<'_>, receiver: TcbRef, buffer: UserWords) -> Option<SlotRef> {
+    let word = |index| k.read_user_word(buffer, RECEIVE_CNODE + index);
+    let root = cspace::lookup_slot(k, receiver, word(0)).ok()?;
+    let root = k.get(root).cap();
+    let slot = cspace::lookup_target_slot(k, root, word(1), word(2), false).ok()?;
+    k.get(slot).is_empty().then_some(slot)
+}
+
+/// Writes words made by the kernel as a message: how many arrived.
+pub fn write_words(k: &mut Kernel<'_>, receiver: TcbRef, words: &[u64]) -> usize {
+    let buffer = ipc_buffer(k, receiver, true);
+    let mut written = 0;
+    for (index, &word) in words.iter().enumerate() {
+        if index < MESSAGE_REGISTERS {
+            k.get_mut(receiver.context()).x[2 + index] = word;
+        } else if let Some(buffer) = buffer {
+            k.write_user_word(buffer, MESSAGE + index, word);
+        } else {
+            break;
+        }
+        written += 1;
+    }
+    written
+}
+
+/// Word `index` of the message that `sender` sends, given its readable buffer.
+pub fn read_word(
+    k: &Kernel<'_>,
+    sender: TcbRef,
+    buffer: Option<UserWords>,
+    index: usize,
+) -> Option<u64> {
+    if index < MESSAGE_REGISTERS {
+        Some(k.get(sender.context()).x[2 + index])
+    } else {
+        buffer.map(|buffer| k.read_user_word(buffer, MESSAGE + index))
+    }
+}

@@ -1,0 +1,152 @@
+//! Endpoints and notifications. An endpoint is 16 bytes: the head of its queue with state and home in the low bits of
+//! the address (TCB objects are 2 KiB apart), and the tail.
+
+use sel4_abi::size_bits;
+
+use super::{Object, ScRef, TcbRef, layout};
+use crate::{ipc::WaitQueue, types::CoreId};
+
+/// Which way the threads that wait on an endpoint want to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndpointState {
+    Idle,
+    Sending,
+    Receiving,
+}
+
+/// Where threads meet to pass messages.
+#[repr(C)]
+pub struct Endpoint {
+    /// Head object address | state << 9 | home. All zero is an idle endpoint of core 0.
+    head: u64,
+    tail: u64,
+}
+
+/// What a notification is about to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotificationState {
+    Idle,
+    Waiting,
+    Active(u64),
+}
+
+/// A word of binary semaphores.
+#[repr(C, align(64))]
+pub struct Notification {
+    /// As in [`Endpoint`]; state 0 idle, 1 waiting, 2 active.
+    head: u64,
+    tail: u64,
+    word: u64,
+    pub bound_tcb: Option<TcbRef>,
+    pub sc: Option<ScRef>,
+}
+
+const _: () = assert!(size_of::<Endpoint>() == 1 << size_bits::ENDPOINT);
+const _: () = assert!(size_of::<Notification>() == 1 << size_bits::NOTIFICATION);
+
+impl Object for Endpoint {}
+impl Object for Notification {}
+
+const HOME_BITS: u32 = 9;
+const HOME_MASK: u64 = (1 << HOME_BITS) - 1;
+const STATE_MASK: u64 = 3 << HOME_BITS;
+const ADDRESS_MASK: u64 = !((1 << size_bits::TCB) - 1);
+const _: () = assert!(crate::config::MAX_NUM_NODES <= 1 << HOME_BITS);
+
+fn pack(queue: WaitQueue, state: u64, home: CoreId) -> (u64, u64) {
+    let address = |tcb: Option<TcbRef>| tcb.map_or(0, |tcb| tcb.object() as u64);
+    (
+        address(queue.head) | (state << HOME_BITS) | u64::from(home.0),
+        address(queue.tail),
+    )
+}
+
+fn unpack(head: u64, tail: u64) -> WaitQueue {
+    let tcb = |word: u64| {
+        let base = (word & ADDRESS_MASK) as usize;
+        (base != 0).then(|| TcbRef::from_address(base + layout::TCB))
+    };
+    WaitQueue {
+        head: tcb(head),
+        tail: tcb(tail),
+    }
+}
+
+impl Endpoint {
+    pub fn new(home: CoreId) -> Self {
+        let (head, tail) = pack(WaitQueue::EMPTY, 0, home);
+        Self { head, tail }
+    }
+
+    pub fn state(&self) -> EndpointState {
+        match (self.head & STATE_MASK) >> HOME_BITS {
+            0 => EndpointState::Idle,
+            1 => EndpointState::Sending,
+            2 => EndpointState::Receiving,
+            _ => unreachable!("endpoint state"),
+        }
+    }
+
+    pub fn home(&self) -> CoreId {
+        CoreId((self.head & HOME_MASK) as u16)
+    }
+
+    pub fn queue(&self) -> WaitQueue {
+        unpack(self.head, self.tail)
+    }
+
+    /// Stores the queue; an empty one makes the endpoint idle.
+    pub fn set_queue(&mut self, queue: WaitQueue, state: EndpointState, home: CoreId) {
+        let state = if queue.is_empty() {
+            EndpointState::Idle
+        } else {
+            state
+        };
+        (self.head, self.tail) = pack(queue, state as u64, home);
+    }
+}
+
+impl Notification {
+    pub fn new(home: CoreId) -> Self {
+        let (head, tail) = pack(WaitQueue::EMPTY, 0, home);
+        Self {
+            head,
+            tail,
+            word: 0,
+            bound_tcb: None,
+            sc: None,
+        }
+    }
+
+    pub fn state(&self) -> NotificationState {
+        match (self.head & STATE_MASK) >> HOME_BITS {
+            0 => NotificationState::Idle,
+            1 => NotificationState::Waiting,
+            2 => NotificationState::Active(self.word),
+            _ => unreachable!("notification state"),
+        }
+    }
+
+    pub fn home(&self) -> CoreId {
+        CoreId((self.head & HOME_MASK) as u16)
+    }
+
+    pub fn queue(&self) -> WaitQueue {
+        unpack(self.head, self.tail)
+    }
+
+    /// Stores the queue of waiting threads; an empty one makes the notification idle.
+    pub fn set_queue(&mut self, queue: WaitQueue, home: CoreId) {
+        let state = if queue.is_empty() { 0 } else { 1 };
+        (self.head, self.tail) = pack(queue, state, home);
+    }
+
+    pub fn set_active(&mut self, word: u64) {
+        (self.head, self.tail) = pack(WaitQueue::EMPTY, 2, self.home());
+        self.word = word;
+    }
+
+    pub fn set_idle(&mut self) {
+        self.set_queue(WaitQueue::EMPTY, self.home());
+    }
+}

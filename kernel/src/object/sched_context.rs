@@ -1,0 +1,54 @@
+//! Scheduling contexts: a 96-byte header, then the refill ring up to the object's end.
+
+use mcs::RefillState;
+
+use super::{NotificationRef, Object, ReplyRef, TcbRef};
+use crate::types::CoreId;
+
+/// The right to run on one core for a budget in each period.
+#[repr(C)]
+pub struct SchedContext {
+    pub refills: RefillState,
+    /// Ticks used since the last read.
+    pub consumed: u64,
+    pub tcb: Option<TcbRef>,
+    pub notification: Option<NotificationRef>,
+    /// Given by the holder of SchedControl; goes with timeout faults.
+    pub badge: u64,
+    /// Head of the call stack: the reply object through which this context goes back.
+    pub reply: Option<ReplyRef>,
+    /// The thread that yielded to this context and waits for the result.
+    pub yield_from: Option<TcbRef>,
+    /// The core on which it is valid: its home, always.
+    pub core: CoreId,
+    pub sporadic: bool,
+    pub size_bits: u8,
+}
+
+/// Where the refill ring starts: part of the interface, since the number of refills follows from it.
+pub const REFILLS_OFFSET: usize = 96;
+const _: () = assert!(size_of::<SchedContext>() <= REFILLS_OFFSET);
+
+impl Object for SchedContext {}
+
+impl SchedContext {
+    /// Not configured: threads bound to it do not run.
+    pub fn new(size_bits: u8) -> Self {
+        Self {
+            refills: RefillState::default(),
+            consumed: 0,
+            tcb: None,
+            notification: None,
+            badge: 0,
+            reply: None,
+            yield_from: None,
+            core: CoreId::BOOT,
+            sporadic: false,
+            size_bits,
+        }
+    }
+
+    pub fn is_active(&self) -> bool {
+        self.refills.is_active()
+    }
+}

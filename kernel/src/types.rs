@@ -1,0 +1,78 @@
+//! Small value types used everywhere: physical addresses, cores and sets of cores.
+
+use crate::config::MAX_NUM_NODES;
+
+/// A physical address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(transparent)]
+pub struct PhysAddr(pub u64);
+
+impl PhysAddr {
+    pub const fn offset(self, bytes: u64) -> Self {
+        Self(self.0 + bytes)
+    }
+}
+
+/// A core, by its logical number: 0 to the number of cores that came up, exclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(transparent)]
+pub struct CoreId(pub u16);
+
+impl CoreId {
+    pub const BOOT: Self = Self(0);
+
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+const WORDS: usize = MAX_NUM_NODES.div_ceil(64);
+
+/// A set of cores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CoreSet([u64; WORDS]);
+
+impl CoreSet {
+    pub const EMPTY: Self = Self([0; WORDS]);
+
+    /// The cores 0 to `count`, exclusive.
+    pub fn first(count: usize) -> Self {
+        let mut set = Self::EMPTY;
+        for core in 0..count {
+            set.insert(CoreId(core as u16));
+        }
+        set
+    }
+
+    pub fn one(core: CoreId) -> Self {
+        let mut set = Self::EMPTY;
+        set.insert(core);
+        set
+    }
+
+    pub fn insert(&mut self, core: CoreId) {
+        self.0[core.index() / 64] |= 1 << (core.index() % 64);
+    }
+
+    pub fn contains(&self, core: CoreId) -> bool {
+        self.0[core.index() / 64] & (1 << (core.index() % 64)) != 0
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0 == [0; WORDS]
+    }
+
+    pub fn union(mut self, other: Self) -> Self {
+        for (word, more) in self.0.iter_mut().zip(other.0) {
+            *word |= more;
+        }
+        self
+    }
+
+    /// In ascending order.
+    pub fn iter(self) -> impl Iterator<Item = CoreId> {
+        (0..MAX_NUM_NODES as u16)
+            .map(CoreId)
+            .filter(move |&core| self.contains(core))
+    }
+}

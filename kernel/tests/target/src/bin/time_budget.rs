@@ -1,0 +1,140 @@
+//! A thread with 2 ms in every 10 ms never gets more in any window of 10 ms: spinning, blocking now and then, and moved to
+//! random cores thousands of times. It gets about its share, too.
+//!
+//! cores: 1 2 4
+//! icount: both
+//! timeout: 240
+
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use alloc::boxed::Box;
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+
+use libsel4::{BootInfo, Budget, ThreadBuilder, root_task, time};
+use tern_target_tests::sched::{Bench, exact_time, ticks};
+
+root_task!(main, heap = 4 << 20);
+
+const BUDGET_US: u64 = 2_000;
+const PERIOD_US: u64 = 10_000;
+/// A gap in the thread's own time that is longer than this is time in which it did not run: no entry to the kernel is as
+/// short.
+const GAP_US: u64 = 1;
+const PIECES: usize = 1 << 14;
+
+/// The times at which the thread ran: pieces of at least a gap's distance, by start and length.
+struct Pieces {
+    length: AtomicU64,
+    starts: [AtomicU64; PIECES],
+    lengths: [AtomicU64; PIECES],
+}
+
+fn main(boot: &'static BootInfo) {
+    let mut bench = Bench::new(boot);
+    for (moves, sporadic) in [(0, false), (10_000, false), (2_000, true)] {
+        if moves > 0 && bench.cores() == 1 {
+            continue;
+        }
+        one(&mut bench, moves, sporadic);
+    }
+}
+
+fn one(bench: &mut Bench, moves: u64, sporadic: bool) {
+    let pieces: &'static Pieces = Box::leak(Box::new(Pieces {
+        length: AtomicU64::new(0),
+        starts: [const { AtomicU64::new(0) }; PIECES],
+        lengths: [const { AtomicU64::new(0) }; PIECES],
+    }));
+    let budget = Budget::Periodic {
+        budget: Duration::from_micros(BUDGET_US),
+        period: Duration::from_micros(PERIOD_US),
+        extra_refills: 4,
+    };
+    let builder = ThreadBuilder::new("periodic").budget(budget);
+    let (thread, gate) = bench.gated(builder, move || {
+        let (mut start, mut last) = (time::counter(), time::counter());
+        let mut index = 0;
+        while index < PIECES {
+            let now = time::counter();
+            if now - last > ticks(GAP_US) {
+                pieces.starts[index].store(start, Ordering::Relaxed);
+                pieces.lengths[index].store(last - start, Ordering::Relaxed);
+                index += 1;
+                pieces.length.store(index as u64, Ordering::Release);
+                start = now;
+            }
+            last = now;
+        }
+    });
+    let sc = thread.sched().unwrap().cap();
+    let configure = |core| {
+        bench
+            .boot
+            .sched_control(core)
+            .configure_flags(sc, BUDGET_US, PERIOD_US, 4, 0, sporadic)
+            .unwrap();
+    };
+    configure(0);
+    gate.signal();
+    let begin = time::counter();
+    if moves == 0 {
+        bench.sleep(200_000);
+    }
+    let (mut random, mut core) = (88_172_645_463_325_252_u64, 0);
+    for turn in 0..moves {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        // Always another core: staying would be a fresh budget, by the interface.
+        core = (core + 1 + random as usize % (bench.cores() - 1)) % bench.cores();
+        configure(core);
+        if turn % 8 == 0 {
+            bench.sleep(400 + (random >> 32) % 1_000);
+        }
+    }
+    let span = time::counter() - begin;
+    thread.suspend().unwrap();
+    check(pieces, span, moves == 0, sporadic);
+    thread.destroy(&mut bench.system).unwrap();
+}
+
+fn check(pieces: &Pieces, span: u64, undisturbed: bool, sporadic: bool) {
+    let count = pieces.length.load(Ordering::Acquire) as usize;
+    assert!(count > 1, "it did not run");
+    let piece = |index: usize| {
+        let start = pieces.starts[index].load(Ordering::Relaxed);
+        (start, start + pieces.lengths[index].load(Ordering::Relaxed))
+    };
+    let mut total = 0;
+    for first in 0..count {
+        let (window, end) = piece(first);
+        total += end - window;
+        // Windows that begin where a piece begins are the worst.
+        let until = window + ticks(PERIOD_US);
+        let mut used = 0;
+        for index in first..count {
+            let (start, end) = piece(index);
+            if start >= until {
+                break;
+            }
+            used += end.min(until) - start;
+        }
+        // A sporadic context that is kept from running may use the end of one budget and the next back to back.
+        // In real time an emulated timer may come late. What was used too much is taken off later, as below.
+        assert!(
+            used <= ticks(BUDGET_US) || sporadic || !exact_time(),
+            "{used} of {} ticks used in a period from piece {first}",
+            ticks(BUDGET_US)
+        );
+    }
+    let allowed = (span / ticks(PERIOD_US) + 3) * ticks(BUDGET_US);
+    assert!(total <= allowed, "{total} of {allowed} ticks in all");
+    if undisturbed && exact_time() {
+        let share = span / ticks(PERIOD_US) * ticks(BUDGET_US);
+        assert!(total > share / 10 * 8, "it got {total} of {share} ticks");
+    }
+}

@@ -1,0 +1,7 @@
+//! What the test root tasks share. A test is a root task in `src/bin`: it passes by returning and fails by a panic, so
+//! tests are plain assertions.
+
+#![no_std]
+
+pub mod objects;
+pub mod sched;

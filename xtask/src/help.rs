@@ -1,0 +1,106 @@
+//! What `cargo xtask help` says.
+
+use crate::cli::Topic;
+
+pub(crate) fn text(topic: Topic) -> &'static str {
+    match topic {
+        Topic::Overview => OVERVIEW,
+        Topic::Run => RUN,
+        Topic::Build => BUILD,
+        Topic::Image => IMAGE,
+        Topic::Test => TEST,
+        Topic::Matrix => MATRIX,
+        Topic::Setup => SETUP,
+    }
+}
+
+const OVERVIEW: &str = "\
+cargo xtask builds Tern, runs it in QEMU, and tests it.
+
+    cargo xtask run [EXAMPLE]   boot an example and show its console
+    cargo xtask test            run all tests, on this machine and on the target
+    cargo xtask build           build everything; --release prints the kernel's size
+    cargo xtask image           write a bootable image file
+    cargo xtask matrix          boot one example on every kind of machine, many times
+    cargo xtask setup           install what is missing, and nothing else
+    cargo xtask help COMMAND    options of a command
+
+What a command needs (Rust targets, QEMU 9 or newer, dtc) is installed when it is missing; this is said first.";
+
+const RUN: &str = "\
+cargo xtask run [EXAMPLE | --elf FILE] [OPTIONS]
+
+Boots a root task in QEMU and shows its console. EXAMPLE is a program of examples/ (default: migrate).
+The exit status is the guest's. It is a failure when the kernel panics, and 124 after a time-out.
+
+    --elf FILE           boot this AArch64 ELF file, made for the seL4 MCS interface, instead of an example.
+                         Such a file rarely ends the run itself: --until and --timeout decide.
+    --board virt|rpi4    the machine (default: virt; rpi4 is not supported yet)
+    --cores N            number of cores (default: 4)
+    --gic 2|3            version of the interrupt controller (default: 2)
+    --cpu MODEL          model of the cores (default: cortex-a72)
+    --memory SIZE        such as 512M or 2G (default: 1G)
+    --release            build optimised. The kernel configuration stays the same.
+    --config KEY=VALUE   set a key of kernel/config.keys; may be repeated. Debug calls, printing and the counters
+                         that user programs read are on unless set otherwise.
+    --icount             one instruction is one nanosecond: runs repeat exactly, and instructions can be counted
+    --until TEXT         succeed as soon as a line contains TEXT
+    --timeout SECONDS    give up after this time (default: 300; none for --elf without --until; 0 is none)
+    --gdb                wait for a debugger and say how to attach it";
+
+const BUILD: &str = "\
+cargo xtask build [--release] [--config KEY=VALUE]...
+
+Builds the kernel, the boot loader, the examples and the tests for the target, and prints the size of the kernel's code.
+With --release it does so for the smallest configuration too (no debug calls, no printing).";
+
+const IMAGE: &str = "\
+cargo xtask image [EXAMPLE | --elf FILE] [--board virt|rpi4] [--release] [--config KEY=VALUE]... [-o FILE]
+
+Writes one raw image with the arm64 header: boot loader, kernel, and root task (default: the example migrate).
+It boots wherever a Linux Image does. Unlike the images of `run` it never asks an emulator to end the run.
+
+    -o, --output FILE    where to write it (default: target/tern-BOARD.img)";
+
+const TEST: &str = "\
+cargo xtask test [host | target | all] [FILTER] [OPTIONS]
+
+Runs the tests of this machine (cargo test), those of the target (one small root task each, in QEMU, and the examples,
+and boots that have to fail), or all (default). FILTER is a part of the names of the tests to run.
+The last line is `N passed, N failed`.
+
+    --jobs N             QEMUs at the same time (default: 2, or 1 on a machine with one core)
+    --release            build optimised
+    --config KEY=VALUE   set a key of kernel/config.keys for the tests of the target; may be repeated
+    --list               list the tests of the target instead of running them
+
+The first lines of a test's source say how it is run:
+
+    //! cores: 1 2 4            once with each of these numbers of cores (the default)
+    //! gic: 2 3                with each of these interrupt controllers (default: 2)
+    //! icount: yes|no|both     counting instructions or in real time (default: yes)
+    //! cpu: cortex-a53 max     with each of these CPU models (default: cortex-a72)
+    //! memory: 256M
+    //! config: KEY=VALUE       may be repeated
+    //! timeout: 60             seconds
+    //! expect: TEXT            a line of the console contains TEXT; may be repeated
+    //! expect-exit: N          the exit status (default: 0)";
+
+const MATRIX: &str = "\
+cargo xtask matrix [EXAMPLE] [--smoke] [--restart] [--jobs N] [--timeout SECONDS]
+
+Boots an example (default: migrate) with 1, 2, 4 and 8 cores, GICv2 and GICv3, three CPU models, both profiles, with and
+without instruction counting: 3 times on each of these 96 machines, and 20 times on eight of them.
+It remembers what has passed under target/ and goes on from there when it is started again; a build that differs starts
+anew, as does --restart. Failed runs are repeated when it goes on.
+
+    --smoke              once on 24 machines that cover every pair of these choices, for automatic checks
+    --jobs N             QEMUs at the same time (default: 2, or 1 on a machine with one core)
+    --timeout SECONDS    for each run (default: 300)";
+
+const SETUP: &str = "\
+cargo xtask setup
+
+Installs what the other commands need and this machine lacks: the Rust targets with rustup; QEMU 9 or newer and dtc with
+Debian's apt-get, as root or with sudo. Where Debian's own QEMU is older, its backports suite is added beside the
+machine's sources. What cannot be done here is printed as commands to run.";

@@ -1,0 +1,60 @@
+//! `cargo xtask`: builds Tern, runs it in QEMU, tests it, and installs what that takes.
+//!
+//! Everything a developer does goes through this one program; `help.rs` says what there is. It uses the standard library
+//! and two small crates, because nothing else can start before it is compiled.
+
+mod backtrace;
+mod boards;
+mod builder;
+mod cli;
+mod commands;
+mod config;
+mod elf;
+mod failure;
+mod help;
+mod image;
+mod matrix;
+mod qemu;
+mod setup;
+mod testing;
+mod workspace;
+
+use crate::cli::Command;
+use crate::failure::Result;
+use crate::setup::Need;
+use crate::workspace::Workspace;
+use std::io::Write;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match cli::parse(std::env::args_os().skip(1)).and_then(perform) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !failure.message.is_empty() {
+                // Whoever reads this may have gone already, as `head` does.
+                let _ = writeln!(std::io::stderr(), "xtask: {}", failure.message);
+            }
+            ExitCode::from(failure.status)
+        }
+    }
+}
+
+fn perform(command: Command) -> Result<()> {
+    let workspace = Workspace::find();
+    match command {
+        Command::Run(run) => commands::run(&workspace, &run),
+        Command::Build(build) => commands::build(&workspace, &build),
+        Command::Image(image) => commands::image(&workspace, &image),
+        Command::Test(test) => testing::run(&workspace, &test),
+        Command::Matrix(matrix) => matrix::run(&workspace, &matrix),
+        Command::Setup => {
+            setup::ensure(&workspace, Need::Everything)?;
+            println!("Everything needed is installed.");
+            Ok(())
+        }
+        Command::Help(topic) => {
+            let _ = writeln!(std::io::stdout(), "{}", help::text(topic));
+            Ok(())
+        }
+    }
+}

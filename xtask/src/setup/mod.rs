@@ -1,0 +1,191 @@
+//! Installing what a command needs: Rust's targets with rustup, QEMU and dtc with Debian's package manager.
+//!
+//! What is missing is said first. A machine that has everything is only looked at, which takes a moment. Nothing is
+//! installed that a command does not need, and where installing is not possible the commands for it are printed.
+
+mod debian;
+mod sources;
+
+use crate::builder::{KERNEL_TARGET, USER_TARGET};
+use crate::failure::{Context, Failure, Result};
+use crate::qemu::QEMU;
+use crate::workspace::{Workspace, which};
+use std::env;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// The first version of QEMU that Tern is tested with.
+const OLDEST_QEMU: u32 = 9;
+
+/// What a command needs besides the host's own Rust.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// To build for the target.
+    Targets,
+    /// To run what was built.
+    Qemu,
+    /// To run the tests, some of which make device trees.
+    Everything,
+}
+
+/// A program that is missing, or too old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    Qemu,
+    DeviceTreeCompiler,
+}
+
+impl Missing {
+    fn describe(self) -> String {
+        match self {
+            Self::Qemu => format!("QEMU {OLDEST_QEMU} or newer for AArch64 ({QEMU})"),
+            Self::DeviceTreeCompiler => "the device tree compiler (dtc)".to_string(),
+        }
+    }
+}
+
+/// Sees to it that everything needed is there.
+pub(crate) fn ensure(workspace: &Workspace, need: Need) -> Result<()> {
+    ensure_targets(workspace)?;
+    if need == Need::Targets {
+        return Ok(());
+    }
+    let has_qemu = has_qemu();
+    let has_dtc = which("dtc").is_some();
+    if has_qemu && (has_dtc || need == Need::Qemu) {
+        return Ok(());
+    }
+    let mut missing = Vec::new();
+    if !has_qemu {
+        missing.push(Missing::Qemu);
+    }
+    if !has_dtc {
+        // Even if only QEMU is needed now: whoever has to give a password gives it once.
+        missing.push(Missing::DeviceTreeCompiler);
+    }
+    for program in &missing {
+        eprintln!("Missing: {}", program.describe());
+    }
+    debian::install(&missing)?;
+    if !self::has_qemu() || which("dtc").is_none() {
+        return Err(Failure::new(
+            "the packages are installed, but QEMU or dtc is still not found in the search path, or too old; \
+             is there an older one in front of them?",
+        ));
+    }
+    eprintln!("Everything needed is installed now.\n");
+    Ok(())
+}
+
+/// Is there a QEMU that is new enough?
+pub(crate) fn has_qemu() -> bool {
+    let Ok(output) = Command::new(QEMU).arg("--version").output() else {
+        return false;
+    };
+    let text = String::from_utf8_lossy(&output.stdout);
+    qemu_major(&text).is_some_and(|major| major >= OLDEST_QEMU)
+}
+
+/// `QEMU emulator version 10.0.2 (Debian ...)`
+fn qemu_major(text: &str) -> Option<u32> {
+    let version = text.split("version ").nth(1)?;
+    leading_number(version)
+}
+
+/// The major number of a version, Debian's epoch left out: `1:7.2+dfsg-7` is 7.
+fn leading_number(version: &str) -> Option<u32> {
+    let upstream = version
+        .split_once(':')
+        .filter(|(epoch, _)| epoch.chars().all(|c| c.is_ascii_digit()))
+        .map_or(version, |(_, rest)| rest);
+    let digits: String = upstream.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
+}
+
+fn ensure_targets(workspace: &Workspace) -> Result<()> {
+    let mut missing = missing_targets(workspace)?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    eprintln!(
+        "Missing: Rust's standard library for {}",
+        missing.join(", ")
+    );
+    let arguments = || ["target", "add"].into_iter().chain(missing.iter().copied());
+    let command = format!("rustup {}", arguments().collect::<Vec<_>>().join(" "));
+    eprintln!("Installing it: {command}");
+    let rustup = rustup();
+    let status = Command::new(&rustup)
+        .current_dir(&workspace.root)
+        .args(arguments())
+        .status()
+        .map_err(|_| {
+            Failure::new(format!(
+                "rustup is not here to do it. Install the targets for this Rust, or Rust with rustup, and try again:\n\n    {command}"
+            ))
+        })?;
+    if !status.success() {
+        return Err(Failure::new(format!("`{command}` failed")));
+    }
+    missing = missing_targets(workspace)?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "`{command}` succeeded, but the compiler that cargo uses still lacks {}",
+        missing.join(", ")
+    )))
+}
+
+fn rustup() -> PathBuf {
+    let in_cargo_home = env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| env::home_dir().map(|home| home.join(".cargo")))
+        .map(|home| home.join("bin/rustup"));
+    which("rustup")
+        .or(in_cargo_home.filter(|file| file.is_file()))
+        .unwrap_or_else(|| PathBuf::from("rustup"))
+}
+
+/// Looks where the compiler would.
+fn missing_targets(workspace: &Workspace) -> Result<Vec<&'static str>> {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc)
+        .current_dir(&workspace.root)
+        .args(["--print", "sysroot"])
+        .output()
+        .running("rustc")?;
+    if !output.status.success() {
+        return Err(Failure::new(format!(
+            "rustc does not say where it is installed: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        )));
+    }
+    let sysroot = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    Ok([KERNEL_TARGET, USER_TARGET]
+        .into_iter()
+        .filter(|target| {
+            !sysroot
+                .join("lib/rustlib")
+                .join(target)
+                .join("lib")
+                .is_dir()
+        })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_understood() {
+        let debian = "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18+b3)\nCopyright";
+        assert_eq!(qemu_major(debian), Some(7));
+        assert_eq!(qemu_major("QEMU emulator version 10.0.2\n"), Some(10));
+        assert_eq!(qemu_major("something else"), None);
+        assert_eq!(leading_number("1:10.0.2+ds-2~bpo12+1"), Some(10));
+        assert_eq!(leading_number("9.1"), Some(9));
+        assert_eq!(leading_number("(none)"), None);
+    }
+}
