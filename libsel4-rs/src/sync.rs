@@ -116,6 +116,25 @@ pub fn set_library_notifications(console: Cap<Notification>, heap: Cap<Notificat
     crate::heap::HEAP.raw_lock().set_notification(heap);
 }
 
+/// Does something while no other thread is inside the console or the heap, so that one which is stopped by it leaves
+/// neither locked. Waiters may be stopped at any point: a lock whose waiter went away still works (see above).
+pub(crate) fn outside_library<R>(work: impl FnOnce() -> R) -> R {
+    // In the order in which a line that is being printed takes them. This thread may be printing.
+    let console = crate::console::raw_lock();
+    let printing = console.is_held_by_this_thread();
+    if !printing {
+        console.lock();
+    }
+    let heap = crate::heap::HEAP.raw_lock();
+    heap.lock();
+    let result = work();
+    heap.unlock();
+    if !printing {
+        console.unlock();
+    }
+    result
+}
+
 /// Data that one thread at a time may use.
 pub struct Mutex<T> {
     lock: RawLock,

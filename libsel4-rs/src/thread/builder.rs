@@ -259,9 +259,13 @@ impl Parts {
 
 /// Where a thread begins.
 extern "C" fn thread_main(start: *mut Start) -> ! {
-    // SAFETY: the pointer is from `Box::into_raw` in `start`, for this thread alone.
-    let Start { run, done } = *unsafe { Box::from_raw(start) };
-    run();
+    let done = {
+        // No lock of the library is taken before the closure, not even the heap's: the boxes go after it.
+        // SAFETY: the pointer is from `Box::into_raw` in `start`, for this thread alone.
+        let start = unsafe { Box::from_raw(start) };
+        (start.run)();
+        start.done
+    };
     // From here on the thread may be destroyed at any moment, so it must not hold a lock of the library again: both
     // boxes are gone by now.
     if let Some(block) = thread_block::current() {

@@ -16,6 +16,7 @@ mod server;
 
 use alloc::sync::Arc;
 use core::cell::UnsafeCell;
+use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 
@@ -23,8 +24,9 @@ use crate::cap::{Cap, Notification, Tcb, init};
 use crate::debug;
 use crate::error::Error;
 use crate::sched::SchedulingContext;
+use crate::sync::outside_library;
 use crate::system::{Region, ResourceError, System};
-use crate::thread_block::ThreadBlock;
+use crate::thread_block::{self, ThreadBlock};
 
 pub use builder::ThreadBuilder;
 pub use guarded::run_guarded;
@@ -105,10 +107,16 @@ impl<T> Thread<T> {
 
     /// `seL4_TCB_Suspend`: stops it. What it waits for is cancelled.
     ///
+    /// Not within an allocation or the printing of a line, which are waited for: the others could neither allocate nor
+    /// print. (Its control block's own [`Cap::<Tcb>::suspend`] stops it anywhere.)
+    ///
     /// # Errors
     /// None of its own.
     pub fn suspend(&self) -> Result<(), Error> {
-        self.tcb.suspend()
+        if thread_block::current().is_some_and(|current| ptr::eq(current, self.block)) {
+            return self.tcb.suspend();
+        }
+        outside_library(|| self.tcb.suspend())
     }
 
     /// `seL4_TCB_Resume`: lets it go on. A system call that it was stopped in starts again.
@@ -151,7 +159,8 @@ impl<T> Thread<T> {
             .map_or(Ok(Duration::ZERO), SchedulingContext::consumed)
     }
 
-    /// Gives it another scheduling context, or none, and returns the one it had. It goes on where the new one is.
+    /// Gives it another scheduling context, or none, and returns the one it had. It goes on where the new one is. As in
+    /// [`Thread::suspend`], its own is not taken within an allocation or the printing of a line.
     ///
     /// # Errors
     /// `IllegalOperation` when the new one is bound already, when its budget is not ready and the thread is blocked,
@@ -161,7 +170,7 @@ impl<T> Thread<T> {
         sched: Option<SchedulingContext>,
     ) -> Result<Option<SchedulingContext>, Error> {
         if let Some(before) = self.sched {
-            before.unbind()?;
+            outside_library(|| before.unbind())?;
         }
         let before = self.sched.take();
         self.block.set_sched(sched);
@@ -198,12 +207,13 @@ impl<T> Thread<T> {
         Ok(value)
     }
 
-    /// Stops it, wherever it is, and takes its memory back. What its closure owned on the heap is lost, and a lock it
-    /// held stays locked.
+    /// Stops it as [`Thread::suspend`] does, and takes its memory back. What its closure owned on the heap is lost, and
+    /// a lock of the program's own that it held stays locked.
     ///
     /// # Errors
     /// Of the kernel's revoke.
     pub fn destroy(self, system: &mut System) -> Result<(), ResourceError> {
+        self.suspend()?;
         system.destroy(self.tcb)?;
         system.destroy(self.done)?;
         if let Some(sched) = self.sched {
