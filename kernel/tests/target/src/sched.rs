@@ -6,14 +6,21 @@
 
 extern crate alloc;
 
-use alloc::boxed::Box;
+use alloc::{boxed::Box, vec::Vec};
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::time::Duration;
 
 use libsel4::{
-    BootInfo, Cap, Endpoint, Message, Notification, Received, Reply, SchedContext, System, Tcb,
-    Thread, ThreadBuilder, debug, init, syscall, time,
+    BootInfo, Budget, Cap, Endpoint, Message, Notification, Received, Reply, SchedContext, System,
+    Tcb, Thread, ThreadBuilder, debug, init, syscall, thread_block, time,
 };
+
+/// A time slice that no test uses up: where the order of threads matters, and the host may stop one in mid-slice.
+pub const LONG_SLICE: Budget = Budget::RoundRobin {
+    slice: Duration::from_micros(LONG_SLICE_MICROS),
+};
+const LONG_SLICE_MICROS: u64 = 600_000_000;
 
 /// The time slice that the root task gets back after it slept, in microseconds.
 const ROOT_SLICE: u64 = 5000;
@@ -86,7 +93,7 @@ impl Log {
     /// Panics unless exactly these numbers were pushed, in this order; then empties the log.
     #[track_caller]
     pub fn take(&self, expected: &[u64]) {
-        let found: alloc::vec::Vec<u64> = (0..self.len()).map(|index| self.get(index)).collect();
+        let found: Vec<u64> = (0..self.len()).map(|index| self.get(index)).collect();
         assert_eq!(found, expected, "the order of events");
         self.length.store(0, Ordering::Relaxed);
     }
@@ -129,15 +136,36 @@ pub struct Server {
 pub struct Bench {
     pub system: System,
     pub boot: &'static BootInfo,
+    /// In real time, a thread on each core below all others, which runs once they rest: see [`Bench::settle`].
+    probes: Vec<Spinner>,
 }
 
 impl Bench {
     /// Takes possession of the machine.
     pub fn new(boot: &'static BootInfo) -> Self {
-        Self {
+        let mut bench = Self {
             system: System::new(boot),
             boot,
+            probes: Vec::new(),
+        };
+        if !exact_time() {
+            let probes = (0..bench.cores()).map(|core| bench.probe(core));
+            bench.probes = probes.collect();
         }
+        bench
+    }
+
+    /// A thread that counts once each time it is resumed.
+    fn probe(&mut self, core: usize) -> Spinner {
+        let count = counter();
+        let thread = self.thread("probe", core, 1, move || {
+            let me = thread_block::current().expect("a block").tcb();
+            loop {
+                count.fetch_add(1, Ordering::Relaxed);
+                me.suspend().expect("suspended");
+            }
+        });
+        Spinner { thread, count }
     }
 
     /// How many cores there are.
@@ -158,17 +186,33 @@ impl Bench {
             .expect("the root task's time slice");
     }
 
-    /// Gives other threads so long to come to rest, or much longer where the host may let them stand still meanwhile.
+    /// Gives other threads so long to come to rest. In real time, where the host may let any of them stand still, until
+    /// all cores have time for their least important thread; or much longer, if a thread spins on one of them.
     pub fn settle(&self, micros: u64) {
-        const STALL: u64 = 30_000;
-        self.sleep(if exact_time() { micros } else { micros + STALL });
+        if exact_time() {
+            return self.sleep(micros);
+        }
+        // Twice, since what ran last on one core may have woken somebody on another.
+        for _ in 0..2 {
+            let start = time::counter();
+            let before: Vec<u64> = self.probes.iter().map(Spinner::read).collect();
+            for probe in &self.probes {
+                probe.thread.tcb().resume().expect("resumed");
+            }
+            let has_run = |(probe, before): (&Spinner, &u64)| probe.read() > *before;
+            while !self.probes.iter().zip(&before).all(has_run)
+                && time::counter() - start < ticks(micros + 50_000)
+            {
+                self.sleep(400);
+            }
+        }
     }
 
     /// Sleeps until the condition holds. A test in which it never does ends with the state of all threads.
     #[track_caller]
     pub fn eventually(&self, what: &str, mut condition: impl FnMut() -> bool) {
         // Not a bound on time: a loaded host may let the machine stand still for long.
-        let patience = if exact_time() { 2_000 } else { 10_000 };
+        let patience = if exact_time() { 2_000 } else { 30_000 };
         for _ in 0..patience {
             if condition() {
                 return;
@@ -333,9 +377,18 @@ impl Bench {
 
     /// Configures a round-robin scheduling context with slices of 5 ms on a core.
     pub fn move_sc(&self, sc: Cap<SchedContext>, core: usize) {
+        self.move_with_slice(sc, core, ROOT_SLICE);
+    }
+
+    /// The same with [`LONG_SLICE`].
+    pub fn move_unsliced(&self, sc: Cap<SchedContext>, core: usize) {
+        self.move_with_slice(sc, core, LONG_SLICE_MICROS);
+    }
+
+    fn move_with_slice(&self, sc: Cap<SchedContext>, core: usize, slice: u64) {
         self.boot
             .sched_control(core)
-            .configure(sc, ROOT_SLICE, ROOT_SLICE, 0, 0)
+            .configure(sc, slice, slice, 0, 0)
             .expect("configured");
     }
 }

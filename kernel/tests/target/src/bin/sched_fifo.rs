@@ -12,7 +12,7 @@ extern crate alloc;
 use alloc::vec::Vec;
 
 use libsel4::{BootInfo, ThreadBuilder, root_task};
-use tern_target_tests::sched::{Bench, Log};
+use tern_target_tests::sched::{Bench, LONG_SLICE, Log};
 
 root_task!(main);
 
@@ -27,7 +27,7 @@ fn main(boot: &'static BootInfo) {
                 .map(|number| {
                     // Gates are passed before the hog is in the way.
                     hog.thread.suspend().unwrap();
-                    let builder = ThreadBuilder::new("waiter").core(core);
+                    let builder = ThreadBuilder::new("waiter").core(core).budget(LONG_SLICE);
                     bench.gated(builder, move || log.push(number))
                 })
                 .collect();

@@ -15,7 +15,7 @@ use libsel4::{
     BootInfo, Cap, Message, Notification, Tcb, Thread, ThreadBuilder, init, root_task, syscall,
     thread_block,
 };
-use tern_target_tests::sched::{Bench, Log};
+use tern_target_tests::sched::{Bench, LONG_SLICE, Log};
 
 root_task!(main);
 
@@ -33,7 +33,8 @@ impl Cast {
             .map(|(priority, body)| {
                 let builder = ThreadBuilder::new("role")
                     .priority(priority)
-                    .mc_priority(200);
+                    .mc_priority(200)
+                    .budget(LONG_SLICE);
                 bench.gated(builder, body)
             })
             .collect();
@@ -200,7 +201,7 @@ fn operations_queue_at_the_head(bench: &mut Bench, log: &'static Log) {
     let cast = Cast::new(bench, three(log));
     cast.open(&[0, 1, 2]);
     let sc = cast.threads[1].0.sched().unwrap().cap();
-    bench.move_sc(sc, 0);
+    bench.move_unsliced(sc, 0);
     cast.end(bench, log, &[2, 1, 3]);
 
     let cast = Cast::new(bench, three(log));
@@ -254,7 +255,7 @@ fn higher_wins(bench: &mut Bench, log: &'static Log) {
     }));
     let cast = Cast::new(bench, roles);
     cast.open(&[0, 1, 2]);
-    bench.sleep(3_000);
+    bench.settle(3_000);
     cast.open(&[3]);
     cast.end(bench, log, &[140, 130, 120, 110]);
 }

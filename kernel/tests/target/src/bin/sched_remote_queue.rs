@@ -8,7 +8,7 @@
 #![no_main]
 
 use libsel4::{BootInfo, Cap, Notification, Thread, ThreadBuilder, root_task};
-use tern_target_tests::sched::{Bench, Log, Spinner};
+use tern_target_tests::sched::{Bench, LONG_SLICE, Log, Spinner};
 
 root_task!(main);
 
@@ -36,7 +36,7 @@ fn main(boot: &'static BootInfo) {
         });
         case(&mut bench, "configured", &[2, 0, 1], |bench, threads| {
             let thread = &threads[2].0;
-            bench.move_sc(thread.sched().unwrap().cap(), thread.affinity().unwrap());
+            bench.move_unsliced(thread.sched().unwrap().cap(), thread.affinity().unwrap());
         });
         case(&mut bench, "bound", &[2, 0, 1], |_, threads| {
             let thread = &threads[2].0;
@@ -53,11 +53,11 @@ fn main(boot: &'static BootInfo) {
             let thread = &threads[1].0;
             let (sc, core) = (thread.sched().unwrap().cap(), thread.affinity().unwrap());
             thread.suspend().unwrap();
-            bench.move_sc(sc, 0);
+            bench.move_unsliced(sc, 0);
             thread.resume().unwrap();
             let other = threads[2].0.sched().unwrap().cap();
-            bench.move_sc(other, core);
-            bench.move_sc(sc, core);
+            bench.move_unsliced(other, core);
+            bench.move_unsliced(sc, core);
         });
         hog.thread.destroy(&mut bench.system).unwrap();
     }
@@ -67,7 +67,7 @@ fn main(boot: &'static BootInfo) {
 fn ready(bench: &mut Bench, hog: &Spinner, core: usize, log: &'static Log) -> Ready {
     hog.thread.suspend().unwrap();
     let threads = core::array::from_fn(|index| {
-        let builder = ThreadBuilder::new("ready").core(core);
+        let builder = ThreadBuilder::new("ready").core(core).budget(LONG_SLICE);
         bench.gated(builder, move || log.push(index as u64))
     });
     hog.thread.resume().unwrap();

@@ -9,8 +9,8 @@
 
 use core::time::Duration;
 
-use libsel4::{BootInfo, Budget, Error, ThreadBuilder, init, root_task, thread_block};
-use tern_target_tests::sched::{Bench, Log, spin};
+use libsel4::{BootInfo, Error, ThreadBuilder, init, root_task, thread_block};
+use tern_target_tests::sched::{Bench, LONG_SLICE, Log, spin};
 
 root_task!(main);
 
@@ -50,18 +50,26 @@ fn errors(bench: &mut Bench) {
 fn switches(bench: &mut Bench) {
     let log = Log::new();
     for priority in [100, 110] {
-        let other = bench.gated(ThreadBuilder::new("other"), move || log.push(5));
+        let other = bench.gated(ThreadBuilder::new("other").budget(LONG_SLICE), move || {
+            log.push(5)
+        });
         let wake = bench.system.notification().unwrap();
         // Made ready by the caller's own hand only just before, so that it has not run at the higher priority.
-        let target = bench.gated(ThreadBuilder::new("target").priority(90), move || {
-            log.push(2);
-            spin(1_000);
-            wake.wait();
-            log.push(6);
-        });
+        let target = bench.gated(
+            ThreadBuilder::new("target").priority(90).budget(LONG_SLICE),
+            move || {
+                log.push(2);
+                spin(1_000);
+                wake.wait();
+                log.push(6);
+            },
+        );
         let (target_tcb, target_sc) = (target.0.tcb(), target.0.sched().unwrap().cap());
-        let (caller, gate) =
-            bench.gated(ThreadBuilder::new("caller").mc_priority(200), move || {
+        let (caller, gate) = bench.gated(
+            ThreadBuilder::new("caller")
+                .mc_priority(200)
+                .budget(LONG_SLICE),
+            move || {
                 let me = thread_block::current().unwrap().tcb();
                 log.push(1);
                 me.set_priority(me, 200).unwrap();
@@ -71,7 +79,8 @@ fn switches(bench: &mut Bench) {
                 let used = target_sc.yield_to().unwrap();
                 log.push(3);
                 used
-            });
+            },
+        );
         target.1.signal();
         gate.signal();
         other.1.signal();
@@ -88,17 +97,24 @@ fn switches(bench: &mut Bench) {
 
 fn less_important(bench: &mut Bench) {
     let log = Log::new();
-    let first = bench.gated(ThreadBuilder::new("first").priority(90), move || {
-        log.push(3)
-    });
-    let target = bench.gated(ThreadBuilder::new("target").priority(90), move || {
-        log.push(2)
-    });
+    let first = bench.gated(
+        ThreadBuilder::new("first").priority(90).budget(LONG_SLICE),
+        move || log.push(3),
+    );
+    let target = bench.gated(
+        ThreadBuilder::new("target").priority(90).budget(LONG_SLICE),
+        move || log.push(2),
+    );
     let sc = target.0.sched().unwrap().cap();
-    let (caller, gate) = bench.gated(ThreadBuilder::new("caller").mc_priority(200), move || {
-        assert!(sc.yield_to().is_ok());
-        log.push(1);
-    });
+    let (caller, gate) = bench.gated(
+        ThreadBuilder::new("caller")
+            .mc_priority(200)
+            .budget(LONG_SLICE),
+        move || {
+            assert!(sc.yield_to().is_ok());
+            log.push(1);
+        },
+    );
     first.1.signal();
     target.1.signal();
     gate.signal();
@@ -115,10 +131,11 @@ fn ends(bench: &mut Bench) {
         if case == 3 && bench.cores() == 1 {
             continue;
         }
-        let slice = Budget::RoundRobin {
-            slice: Duration::from_secs(3600),
-        };
-        let target = bench.spinner_with(ThreadBuilder::new("target").priority(110).budget(slice));
+        let target = bench.spinner_with(
+            ThreadBuilder::new("target")
+                .priority(110)
+                .budget(LONG_SLICE),
+        );
         let sc = target.sc();
         target.thread.suspend().unwrap();
         let target_tcb = target.thread.tcb();
@@ -162,7 +179,7 @@ fn other_core(bench: &mut Bench) {
     let hog = bench.spinner(core, 120);
     hog.thread.suspend().unwrap();
     let threads: [_; 3] = core::array::from_fn(|index| {
-        let builder = ThreadBuilder::new("remote").core(core);
+        let builder = ThreadBuilder::new("remote").core(core).budget(LONG_SLICE);
         bench.gated(builder, move || log.push(index as u64))
     });
     hog.thread.resume().unwrap();
