@@ -30,15 +30,17 @@ pub(crate) enum Topic {
     Build,
     Image,
     Test,
+    Conformance,
     Matrix,
     Setup,
 }
 
-const TOPICS: [(&str, Topic); 6] = [
+const TOPICS: [(&str, Topic); 7] = [
     ("run", Topic::Run),
     ("build", Topic::Build),
     ("image", Topic::Image),
     ("test", Topic::Test),
+    ("conformance", Topic::Conformance),
     ("matrix", Topic::Matrix),
     ("setup", Topic::Setup),
 ];
@@ -93,6 +95,8 @@ pub(crate) struct Test {
     pub(crate) build: Build,
     pub(crate) jobs: Option<usize>,
     pub(crate) list: bool,
+    /// Write the page about conformance instead of comparing it.
+    pub(crate) write_page: bool,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -173,6 +177,7 @@ fn allowed(topic: Topic) -> (&'static [&'static str], usize) {
         Topic::Build => (&["release", "config"], 0),
         Topic::Image => (&["elf", "board", "release", "config", "output"], 1),
         Topic::Test => (&["release", "config", "jobs", "list"], 2),
+        Topic::Conformance => (&["jobs"], 0),
         Topic::Matrix => (&["smoke", "restart", "jobs", "timeout"], 1),
         Topic::Setup | Topic::Overview => (&[], 0),
     }
@@ -266,8 +271,15 @@ impl Options {
                     build: self.build,
                     jobs: self.jobs,
                     list: self.list,
+                    write_page: false,
                 })
             }
+            Topic::Conformance => Command::Test(Test {
+                place: Where::Target,
+                jobs: self.jobs,
+                write_page: true,
+                ..Test::default()
+            }),
             Topic::Matrix => Command::Matrix(Matrix {
                 example: self.words.into_iter().next(),
                 smoke: self.smoke,
@@ -389,7 +401,9 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        assert!(mistake("fly").contains("run, build, image, test, matrix, setup, help"));
+        assert!(
+            mistake("fly").contains("run, build, image, test, conformance, matrix, setup, help")
+        );
         assert!(mistake("run --core 2").contains("--cores"));
         assert!(mistake("run --cores two").contains("--cores takes a number, not 'two'"));
         assert!(mistake("run --cores").contains("cores"));

@@ -9,6 +9,7 @@ pub(crate) fn text(topic: Topic) -> &'static str {
         Topic::Build => BUILD,
         Topic::Image => IMAGE,
         Topic::Test => TEST,
+        Topic::Conformance => CONFORMANCE,
         Topic::Matrix => MATRIX,
         Topic::Setup => SETUP,
     }
@@ -21,6 +22,7 @@ cargo xtask builds Tern, runs it in QEMU, and tests it.
     cargo xtask test            run all tests, on this machine and on the target
     cargo xtask build           build everything; --release prints the kernel's size
     cargo xtask image           write a bootable image file
+    cargo xtask conformance     run the tests of the target and write docs/conformance.md
     cargo xtask matrix          boot one example on every kind of machine, many times
     cargo xtask setup           install what is missing, and nothing else
     cargo xtask help COMMAND    options of a command
@@ -85,6 +87,14 @@ The first lines of a test's source say how it is run:
     //! timeout: 60             seconds
     //! expect: TEXT            a line of the console contains TEXT; may be repeated
     //! expect-exit: N          the exit status (default: 0)";
+
+const CONFORMANCE: &str = "\
+cargo xtask conformance [--jobs N]
+
+Runs all tests of the target, as `cargo xtask test target` does, and writes docs/conformance.md: every row of the
+interface (kernel/tests/conformance), the tests that check it, and the result. `test` compares that page instead.
+
+    --jobs N             QEMUs at the same time (default: 2, or 1 on a machine with one core)";
 
 const MATRIX: &str = "\
 cargo xtask matrix [EXAMPLE] [--smoke] [--restart] [--jobs N] [--timeout SECONDS]

@@ -4,11 +4,13 @@
 //! needed is built, and only then do QEMUs run.
 
 mod bad_boot;
+mod conformance;
 mod header;
 mod host;
 pub(crate) mod runner;
 
 use self::bad_boot::BadBoot;
+use self::conformance::{Rows, Shown};
 use self::header::Header;
 use self::runner::{Case, Exit, Expect, Symbols, Tally};
 use crate::boards::{Machine, Wanted, default_board};
@@ -54,6 +56,7 @@ pub(crate) fn run(workspace: &Workspace, options: &cli::Test) -> Result<()> {
     if !plans.is_empty() {
         setup::ensure(workspace, Need::Everything)?;
     }
+    let rows = Rows::read(workspace)?;
     let mut tally = Tally::default();
     if options.place != cli::Where::Target {
         tally.add(host::run(workspace, filter, options.build.release)?);
@@ -63,7 +66,12 @@ pub(crate) fn run(workspace: &Workspace, options: &cli::Test) -> Result<()> {
         let cases = prepare(workspace, plans, profile)?;
         let jobs = options.jobs.unwrap_or_else(runner::default_jobs);
         println!("\nRunning {} tests on the target", cases.len());
-        tally.add(runner::run(cases, jobs)?);
+        let (result, shown) = runner::run(cases, jobs)?;
+        tally.add(result);
+        // A selection of tests says nothing of the rows that others check.
+        if filter.is_none() {
+            tally.add(conform(workspace, &rows, &shown, options.write_page)?);
+        }
     }
     if tally == Tally::default() {
         return Err(Failure::new(match filter {
@@ -76,6 +84,30 @@ pub(crate) fn run(workspace: &Workspace, options: &cli::Test) -> Result<()> {
         return Err(Failure::status(1));
     }
     Ok(())
+}
+
+/// Compares what the tests have shown with the rows of the interface, and with the page about it.
+fn conform(workspace: &Workspace, rows: &Rows, shown: &Shown, write: bool) -> Result<Tally> {
+    let page = conformance::page(workspace);
+    let table = rows.table(shown);
+    let mut problems = rows.problems(shown);
+    if write {
+        fs::write(&page, table).doing("write", &page)?;
+        println!("\nWrote {}", page.display());
+    } else if fs::read_to_string(&page).unwrap_or_default() != table {
+        problems.push(format!(
+            "{} is not what the tests show; `cargo xtask conformance` writes it",
+            page.display()
+        ));
+    }
+    println!("\nconformance: {} rows", rows.count());
+    for problem in &problems {
+        println!("    FAIL  {problem}");
+    }
+    Ok(Tally {
+        passed: u64::from(problems.is_empty()),
+        failed: u64::from(!problems.is_empty()),
+    })
 }
 
 /// Every case of the target whose name matches.
@@ -202,6 +234,7 @@ fn prepare(workspace: &Workspace, plans: Vec<Plan>, profile: Profile) -> Result<
                     root: plan.bad_boot.is_none().then_some(built),
                 },
                 name: plan.name,
+                test: plan.root,
                 machine: plan.machine,
                 boot,
                 timeout: plan.timeout,

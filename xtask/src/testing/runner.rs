@@ -1,5 +1,6 @@
 //! Running cases: a few QEMUs at a time, one line for each result, everything about the ones that failed.
 
+use super::conformance::Shown;
 use crate::backtrace::{Place, explain};
 use crate::boards::Machine;
 use crate::failure::Result;
@@ -19,6 +20,8 @@ const TAIL: usize = 140;
 /// A boot and what has to come of it.
 pub(crate) struct Case {
     pub(crate) name: String,
+    /// The test that this is a run of.
+    pub(crate) test: String,
     pub(crate) machine: Machine,
     pub(crate) boot: Boot,
     pub(crate) timeout: Duration,
@@ -115,19 +118,20 @@ pub(crate) fn default_jobs() -> usize {
 
 /// Runs all cases and prints what becomes of them: those that count instructions side by side, then those in real time
 /// one at a time, so that their cores have this machine's to themselves.
-pub(crate) fn run(cases: Vec<Case>, jobs: usize) -> Result<Tally> {
+pub(crate) fn run(cases: Vec<Case>, jobs: usize) -> Result<(Tally, Shown)> {
     let (counting, real): (Vec<_>, Vec<_>) =
         cases.into_iter().partition(|case| case.machine.icount);
     let mut tally = Tally::default();
+    let shown = Mutex::new(Shown::default());
     for (cases, jobs) in [(counting, jobs), (real, 1)] {
         if !cases.is_empty() {
-            tally.add(run_together(cases, jobs)?);
+            tally.add(run_together(cases, jobs, &shown)?);
         }
     }
-    Ok(tally)
+    Ok((tally, shown.into_inner().unwrap_or_else(|e| e.into_inner())))
 }
 
-fn run_together(cases: Vec<Case>, jobs: usize) -> Result<Tally> {
+fn run_together(cases: Vec<Case>, jobs: usize, shown: &Mutex<Shown>) -> Result<Tally> {
     let total = cases.len();
     let queue = Mutex::new(cases.into_iter());
     let results = Mutex::new((Tally::default(), Vec::new()));
@@ -143,6 +147,11 @@ fn run_together(cases: Vec<Case>, jobs: usize) -> Result<Tally> {
             };
             let finished = qemu::run(&case.machine, &case.boot, &limits, Console::Quiet)?;
             let verdict = case.expect.judge(&finished);
+            shown.lock().unwrap_or_else(|e| e.into_inner()).note(
+                &case.test,
+                &finished.log,
+                verdict.is_ok(),
+            );
             let mut results = results.lock().unwrap_or_else(|e| e.into_inner());
             let (tally, failures) = &mut *results;
             let number = tally.passed + tally.failed + 1;

@@ -4,4 +4,5 @@
 #![no_std]
 
 pub mod objects;
+pub mod rows;
 pub mod sched;
