@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Physical bytes of the object behind a capability: start and logarithm of the size.
-fn region(cap: Cap) -> Option<(PhysAddr, u32)> {
+pub fn region(cap: Cap) -> Option<(PhysAddr, u32)> {
     fn at<T>(object: ObjRef<T>) -> PhysAddr {
         arch::to_physical(object.address())
     }

@@ -91,6 +91,10 @@ pub fn set_timer(deadline: u64) {
     unsafe { asm!("msr cntv_cval_el0, {}", in(reg) deadline, options(nostack, preserves_flags)) };
 }
 
+/// Where other cores' work may fall between this core's: here it does so by itself.
+#[inline(always)]
+pub fn interleave() {}
+
 /// Makes another core enter the kernel. What was written before is visible to it then.
 pub fn ring(core: CoreId) {
     machine().gic.send_sgi(DOORBELL, core.index());
