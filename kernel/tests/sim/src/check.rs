@@ -16,7 +16,7 @@ use tern_kernel::object::{
 use tern_kernel::sched;
 use tern_kernel::types::CoreId;
 
-use crate::machine::{Machine, Stop};
+use crate::machine::{MAX_CORES, Machine, Stop};
 
 /// Checks of the tree come after so many of the other ones.
 const TREE_EVERY: u32 = 32;
@@ -25,6 +25,8 @@ const TREE_EVERY: u32 = 32;
 #[derive(Default)]
 pub struct Checker {
     countdown: u32,
+    /// For each core, how many steps ago it went on in the kernel.
+    waits: [u32; MAX_CORES],
     clocks: time::Clocks,
 }
 
@@ -35,6 +37,28 @@ enum Place {
     Ready(CoreId),
     Release(CoreId),
     Waiting,
+}
+
+/// A core that is inside the kernel gets on within so many steps, if it can be helped.
+const PATIENCE: u32 = 5000;
+
+impl Checker {
+    /// Notes that a step was taken, by this core if by any.
+    pub fn step(&mut self, machine: &Machine, moved: Option<usize>) {
+        for core in 0..machine.num_cores() {
+            let inside = !matches!(machine.stop(core), Stop::User | Stop::Interrupt);
+            if !inside || moved == Some(core) {
+                self.waits[core] = 0;
+                continue;
+            }
+            self.waits[core] += 1;
+            assert!(
+                self.waits[core] < PATIENCE,
+                "core {core} waits for ever: {:?}",
+                machine.stop(core)
+            );
+        }
+    }
 }
 
 /// Panics, with words, unless everything is as it has to be.

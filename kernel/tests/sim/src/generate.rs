@@ -63,6 +63,12 @@ impl Generator {
         if is_root(k, world, tcb) {
             return self.repair(world, k);
         }
+        if let Some(index) = number_of(world, k, tcb)
+            && !self.random.once_in(3)
+            && let Some(call) = self.role(world, index, k.num_cores())
+        {
+            return Op::Call(call);
+        }
         let r = &mut self.random;
         match r.below(100) {
             0..36 => Op::Call(self.message(world)),
@@ -77,6 +83,58 @@ impl Generator {
             91 => Op::Call(self.anything(world)),
             _ => Op::Work(r.rand_range(1u32..4000)),
         }
+    }
+
+    /// What a thread does most of the time, so that calls meet servers, and chains of calls form and are broken.
+    fn role(&mut self, w: &World, index: usize, cores: usize) -> Option<Call> {
+        let r = &mut self.random;
+        let syscall = |number: Syscall, dest: u64, reply: u64| {
+            let mut call = Call::message(number as i64, dest, 0, &[], &[7]);
+            call.x[6] = reply;
+            call
+        };
+        let (endpoint, reply) = (w.endpoints.start, w.replies.start);
+        let notification = r.slot(&w.notifications);
+        Some(match index {
+            // The last server of a chain.
+            0 => syscall(Syscall::ReplyRecv, endpoint, reply),
+            // One in the middle, that calls others before it answers.
+            1 if r.once_in(2) => syscall(Syscall::Call, endpoint, 0),
+            1 => syscall(Syscall::ReplyRecv, endpoint + 1, reply + 1),
+            2 if r.once_in(3) => syscall(Syscall::Call, endpoint + 1, 0),
+            2 => syscall(Syscall::ReplyRecv, endpoint + 2, reply + 2),
+            // Clients.
+            3 => syscall(Syscall::Call, endpoint + r.below(3), 0),
+            4 if r.once_in(3) => syscall(Syscall::Wait, notification, 0),
+            4 => syscall(Syscall::Call, endpoint + 1 + r.below(2), 0),
+            // Somebody who moves things about.
+            5 => match r.below(6) {
+                0 => Call::invoke(
+                    w.contexts.start + r.below(3),
+                    I::SchedContextUnbind,
+                    &[],
+                    &[],
+                ),
+                1 => syscall(Syscall::NBSend, notification, 0),
+                2 => syscall(Syscall::NBSend, r.slot(&w.replies), 0),
+                3 => Call::invoke(
+                    w.tcbs.start + r.below(5),
+                    if r.once_in(2) {
+                        I::TcbSuspend
+                    } else {
+                        I::TcbResume
+                    },
+                    &[],
+                    &[],
+                ),
+                _ => {
+                    let core = r.below(cores as u64) as usize;
+                    let context = w.contexts.start + r.below(5);
+                    w.configure(core, context, [60, 200, 4, 1, u64::from(r.once_in(2))])
+                }
+            },
+            _ => return None,
+        })
     }
 
     fn message(&mut self, w: &World) -> Call {
@@ -485,6 +543,17 @@ impl Generator {
         };
         Op::Call(call)
     }
+}
+
+/// Which of the world's threads this is.
+fn number_of(world: &World, k: &Kernel<'_>, tcb: TcbRef) -> Option<usize> {
+    let Cap::CNode { base, .. } = k.get(tcb.slot(TcbSlot::CSpace)).cap() else {
+        return None;
+    };
+    (0..THREADS).find(|&index| {
+        let slot = base.nth(world.tcbs.start as usize + index);
+        k.get(slot).cap() == Cap::Thread { tcb }
+    })
 }
 
 /// Whether this is the root task's thread, which nobody else touches.

@@ -223,6 +223,11 @@ impl Driver {
             Step::Raise { line } => self.machine.raise(*line),
         }
         self.steps += 1;
+        let moved = match step {
+            Step::Go { core } | Step::Interrupt { core } | Step::Do { core, .. } => Some(*core),
+            Step::Pass { .. } | Step::Raise { .. } => None,
+        };
+        self.checker.step(&self.machine, moved);
         check::state(self.inspect(), &self.machine, &mut self.checker);
         true
     }
