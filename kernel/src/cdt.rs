@@ -126,7 +126,7 @@ fn same_object(a: Cap, b: Cap) -> bool {
 }
 
 /// Whether `b`'s slot stands in the subtree of `a`'s, given that it follows it in the list.
-fn is_parent(a: &Slot, b: &Slot) -> bool {
+pub fn is_parent(a: &Slot, b: &Slot) -> bool {
     if !a.revocable() || !same_region(a.cap(), b.cap()) {
         return false;
     }

@@ -120,6 +120,12 @@ impl System {
         self.locks.iter().any(TicketLock::is_held)
     }
 
+    /// Whether any core holds the stop lock or queues for it. For checks on the development machine.
+    #[cfg(not(target_os = "none"))]
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_held()
+    }
+
     #[allow(clippy::new_without_default, reason = "there is one, a static")]
     pub const fn new() -> Self {
         Self {

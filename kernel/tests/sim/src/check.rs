@@ -3,7 +3,7 @@
 //! Threads, queues and contexts are looked at whenever no core holds a lock, after every step; the derivation tree and
 //! memory less often, since they are larger ([`tree`]).
 
-mod time;
+pub mod time;
 mod tree;
 
 use std::collections::HashMap;
@@ -27,7 +27,7 @@ pub struct Checker {
     countdown: u32,
     /// For each core, how many steps ago it went on in the kernel.
     waits: [u32; MAX_CORES],
-    clocks: time::Clocks,
+    pub clocks: time::Clocks,
 }
 
 /// Where a thread has been found.
@@ -83,6 +83,7 @@ pub fn state(mut k: Kernel<'static>, machine: &Machine, checker: &mut Checker) {
     for core in k.cores() {
         core_rests(&k, machine, core);
     }
+    nobody_oversleeps(&k, machine);
     checker.clocks.check(&k, machine, &threads);
     if checker.countdown == 0 {
         checker.countdown = TREE_EVERY;
@@ -280,6 +281,22 @@ fn wait_queue(k: &Kernel<'_>, tcb: TcbRef, queue: tern_kernel::ipc::WaitQueue) {
         assert_eq!(k.get(leader).links.down, None);
     }
     assert!(found, "{tcb:?} waits, and is in no queue");
+}
+
+/// Whose turn it is to stop others must hear of it: nobody sleeps through it while no one else is at work in the kernel.
+fn nobody_oversleeps(k: &Kernel<'_>, machine: &Machine) {
+    let asleep = |core: usize| machine.stop(core) == Stop::Event && !machine.can_go(core);
+    let outside = |core: usize| matches!(machine.stop(core), Stop::User | Stop::Interrupt);
+    let held = k
+        .cores()
+        .any(|core| k.flags(core).hold.load(std::sync::atomic::Ordering::Relaxed));
+    let cores = 0..machine.num_cores();
+    if machine.system().is_stopping()
+        && !held
+        && cores.clone().all(|core| asleep(core) || outside(core))
+    {
+        assert!(!cores.clone().any(asleep), "a core sleeps through its turn");
+    }
 }
 
 /// Rule R6: a core that left the kernel runs what it should, or is going to look.

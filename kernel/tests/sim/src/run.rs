@@ -9,7 +9,9 @@ use tern_kernel::access::Kernel;
 use tern_kernel::arch::sanitise_spsr;
 use tern_kernel::entry::Cause;
 use tern_kernel::ipc::transfer;
-use tern_kernel::object::{Context, ObjRef, TcbRef};
+use tern_kernel::cap::Cap;
+use tern_kernel::cspace;
+use tern_kernel::object::{Context, ObjRef, ScRef, TcbRef};
 use tern_kernel::types::CoreId;
 
 use crate::check::{self, Checker};
@@ -60,6 +62,8 @@ impl fmt::Display for Step {
 struct LastCall {
     pc: u64,
     fpu: u128,
+    /// The scheduling context that the call configures, and the core on which it will be.
+    configures: Option<(ScRef, u16)>,
 }
 
 /// A machine with threads at work.
@@ -147,8 +151,18 @@ impl Driver {
         let last = self
             .programs
             .entry(context.address())
-            .or_insert(LastCall { pc: !0, fpu: 0 });
+            .or_insert(LastCall {
+                pc: !0,
+                fpu: 0,
+                configures: None,
+            });
         last.pc = !0;
+        if !again {
+            last.configures = match op {
+                Op::Call(call) => configures(&k, tcb, call),
+                _ => None,
+            };
+        }
         k.get_mut(context).fault_ip = pc;
         let cause = match op {
             _ if again => {
@@ -183,7 +197,11 @@ impl Driver {
                 }
             },
             Op::Work(ticks) => {
-                self.machine.pass(u64::from(*ticks));
+                // Nobody runs past his timer: the interrupt comes first.
+                let now = self.machine.now();
+                let deadline = self.machine.next_deadline().unwrap_or(u64::MAX);
+                let most = deadline.saturating_sub(now).max(1);
+                self.machine.pass(u64::from(*ticks).min(most));
                 return;
             }
         };
@@ -227,9 +245,24 @@ impl Driver {
             Step::Go { core } | Step::Interrupt { core } | Step::Do { core, .. } => Some(*core),
             Step::Pass { .. } | Step::Raise { .. } => None,
         };
+        self.checker.clocks.configured.clear();
+        let configured = self.programs.values().filter_map(|last| last.configures);
+        self.checker.clocks.configured.extend(configured);
         self.checker.step(&self.machine, moved);
         check::state(self.inspect(), &self.machine, &mut self.checker);
         true
+    }
+}
+
+/// The scheduling context that a call configures, if it is such a call, and the core.
+fn configures(k: &Kernel<'_>, tcb: TcbRef, call: &Call) -> Option<(ScRef, u16)> {
+    let cap = |cptr| {
+        let slot = cspace::lookup_slot(k, tcb, cptr).ok()?;
+        Some(k.get(slot).cap())
+    };
+    match (cap(call.x[0])?, cap(*call.caps.first()?)?) {
+        (Cap::SchedControl { core }, Cap::SchedContext { sc, .. }) => Some((sc, core.0)),
+        _ => None,
     }
 }
 
