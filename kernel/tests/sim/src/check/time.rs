@@ -30,6 +30,8 @@ struct Clock {
     parameters: (u64, u64),
     core: u16,
     consumed: u64,
+    /// Since when the parameters are these.
+    since: u64,
     /// Intervals of use, ended in this order.
     used: VecDeque<(u64, u64)>,
     total: u64,
@@ -63,14 +65,17 @@ impl Clocks {
             clock.parameters = parameters;
             clock.used.clear();
             clock.total = 0;
+            clock.since = now;
         }
         clock.core = this.core.0;
         let (period, budget) = parameters;
         if used == 0 || period == 0 {
             return;
         }
-        clock.used.push_back((now.saturating_sub(used), now));
-        clock.total += used;
+        // What was used before is charged now, and was before.
+        let from = now.saturating_sub(used).max(clock.since);
+        clock.used.push_back((from, now));
+        clock.total += now - from;
         // The window of a period that ends now.
         let start = now.saturating_sub(period);
         while let Some(&(from, to)) = clock.used.front()
