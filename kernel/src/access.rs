@@ -72,6 +72,7 @@ impl Kernel<'_> {
 
     /// Releases the locks, then rings the cores that must look.
     pub fn release(self) {
+        arch::publish();
         for core in self.held.iter() {
             self.system.locks[core.index()].release();
         }

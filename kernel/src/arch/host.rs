@@ -42,6 +42,8 @@ pub trait Hardware {
     fn load_user_root(&self, _root: UserRoot) {}
     /// Other cores may do any number of things here.
     fn interleave(&self) {}
+    /// This core is about to release the locks: all is as it should be.
+    fn publish(&self) {}
     fn wait(&self, wait: Wait<'_>);
     fn send_event(&self) {}
     fn ring(&self, core: CoreId);
@@ -236,6 +238,10 @@ pub fn set_current_context(context: Option<ObjRef<Context>>) {
 
 pub fn interleave() {
     with(|hardware| hardware.interleave());
+}
+
+pub fn publish() {
+    with(|hardware| hardware.publish());
 }
 
 pub fn wait_until_equal(word: &AtomicU32, value: u32) {

@@ -1,6 +1,6 @@
-//! What has to hold after every step: the rules of `docs/concurrency.md`, and what the kernel's structures mean.
+//! What has to hold whenever a core releases its locks: the rules of `docs/concurrency.md`, and what the kernel's structures mean.
 //!
-//! Threads, queues and contexts are looked at whenever no core holds a lock, after every step; the derivation tree and
+//! Threads, queues and contexts are looked at whenever a core is about to release its locks; the derivation tree and
 //! memory less often, since they are larger ([`tree`]).
 
 pub mod time;
@@ -9,9 +9,10 @@ mod tree;
 use std::collections::HashMap;
 
 use tern_kernel::access::Kernel;
+use tern_kernel::cap::Cap;
 use tern_kernel::object::{
-    EndpointRef, EndpointState, NotificationRef, NotificationState, ReplyRef, ScRef, StackLink,
-    TcbRef, ThreadState,
+    EndpointRef, EndpointState, NotificationRef, NotificationState, ReplyRef, ScRef, SlotRef,
+    StackLink, TcbRef, ThreadState,
 };
 use tern_kernel::sched;
 use tern_kernel::types::CoreId;
@@ -28,6 +29,8 @@ pub struct Checker {
     /// For each core, how many steps ago it went on in the kernel.
     waits: [u32; MAX_CORES],
     pub clocks: time::Clocks,
+    /// The slots of scheduling contexts.
+    pub contexts: Vec<SlotRef>,
 }
 
 /// Where a thread has been found.
@@ -62,10 +65,7 @@ impl Checker {
 }
 
 /// Panics, with words, unless everything is as it has to be.
-pub fn state(mut k: Kernel<'static>, machine: &Machine, checker: &mut Checker) {
-    if machine.system().is_locked() {
-        return;
-    }
+pub fn state(mut k: Kernel<'static>, machine: &Machine, checker: &mut Checker, by: usize) {
     let mut places = HashMap::new();
     for core in k.cores().collect::<Vec<_>>() {
         queues(&mut k, core, &mut places);
@@ -84,12 +84,27 @@ pub fn state(mut k: Kernel<'static>, machine: &Machine, checker: &mut Checker) {
         core_rests(&k, machine, core);
     }
     nobody_oversleeps(&k, machine);
-    checker.clocks.check(&k, machine, &threads);
+    let contexts = contexts(&k, checker, &threads);
+    checker.clocks.check(&k, machine, &contexts, by);
     if checker.countdown == 0 {
         checker.countdown = TREE_EVERY;
         tree::check(&k, machine, &threads);
     }
     checker.countdown -= 1;
+}
+
+/// All scheduling contexts that threads have, or that stand where they belong.
+fn contexts(k: &Kernel<'_>, checker: &Checker, threads: &[TcbRef]) -> Vec<ScRef> {
+    let own = threads.iter().filter_map(|&tcb| k.get(tcb).sc);
+    let slots = checker.contexts.iter();
+    let placed = slots.filter_map(|&slot| match k.get(slot).cap() {
+        Cap::SchedContext { sc, .. } => Some(sc),
+        _ => None,
+    });
+    let mut found: Vec<ScRef> = own.chain(placed).collect();
+    found.sort_by_key(|sc| sc.address());
+    found.dedup();
+    found
 }
 
 fn put(places: &mut HashMap<usize, Place>, tcb: TcbRef, place: Place) {
@@ -305,7 +320,11 @@ fn core_rests(k: &Kernel<'_>, machine: &Machine, id: CoreId) {
     let flags = k.flags(id);
     use std::sync::atomic::Ordering::Relaxed;
     let index = id.index();
-    let outside = matches!(machine.stop(index), Stop::User | Stop::Interrupt);
+    // A core that publishes with its mark cleared is about to leave.
+    let outside = matches!(
+        machine.stop(index),
+        Stop::User | Stop::Interrupt | Stop::Publish
+    );
     if !outside || flags.will_look.load(Relaxed) {
         return;
     }
@@ -314,7 +333,7 @@ fn core_rests(k: &Kernel<'_>, machine: &Machine, id: CoreId) {
     if asked {
         // Whoever asked rings after it has released its locks.
         let somebody_inside = (0..machine.num_cores())
-            .any(|other| other != index && machine.stop(other) == Stop::Point);
+            .any(|other| other != index && matches!(machine.stop(other), Stop::Point | Stop::Publish));
         assert!(
             machine.is_rung(index) || somebody_inside,
             "core {index} is wanted, and nobody rang it"

@@ -39,6 +39,8 @@ pub enum Stop {
     User,
     /// In the kernel, at a place where others may come in between.
     Point,
+    /// In the kernel, about to release its locks: what it did is complete.
+    Publish,
     /// It sleeps until the word has this value.
     Lock(*const AtomicU32, u32),
     /// It sleeps until an event.
@@ -63,6 +65,8 @@ struct Core {
     /// Private lines that are masked.
     masked: Cell<u32>,
     event: Cell<bool>,
+    /// When it entered the kernel last.
+    entered: Cell<u64>,
     fpu: Cell<u128>,
     fpu_allowed: Cell<bool>,
 }
@@ -90,6 +94,7 @@ impl Core {
             sgis: Cell::new(0),
             masked: Cell::new(!0),
             event: Cell::new(false),
+            entered: Cell::new(0),
             fpu: Cell::new(0),
             fpu_allowed: Cell::new(false),
         }
@@ -183,6 +188,12 @@ impl Hardware for Chips {
     fn interleave(&self) {
         if self.interleaves.get() {
             self.stop(Stop::Point);
+        }
+    }
+
+    fn publish(&self) {
+        if self.interleaves.get() {
+            self.stop(Stop::Publish);
         }
     }
 
@@ -345,7 +356,7 @@ impl Machine {
     pub fn can_go(&self, core: usize) -> bool {
         match self.stops[core] {
             Stop::User => false,
-            Stop::Point => true,
+            Stop::Point | Stop::Publish => true,
             Stop::Lock(word, value) => {
                 // SAFETY: a word of the kernel's state, which lives as long as this machine.
                 let word = unsafe { &*word };
@@ -365,6 +376,7 @@ impl Machine {
     /// A core in user mode enters the kernel.
     pub fn trap(&mut self, core: usize, cause: Cause) {
         debug_assert_eq!(self.stops[core], Stop::User);
+        self.chips.cores[core].entered.set(self.now());
         self.resume(core, Input::Trap(cause));
     }
 
@@ -398,6 +410,11 @@ impl Machine {
 
     pub fn deadline(&self, core: usize) -> u64 {
         self.chips.cores[core].deadline.get()
+    }
+
+    /// When a core left user mode last.
+    pub fn entered(&self, core: usize) -> u64 {
+        self.chips.cores[core].entered.get()
     }
 
     pub fn interrupt(&self, core: usize) -> Option<u32> {

@@ -1,6 +1,7 @@
 //! A run: the machine, what its threads do, and the list of decisions that makes it repeatable.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 
@@ -114,6 +115,15 @@ impl Driver {
         assert_eq!(self.machine.stop(0), Stop::User);
         let label = self.answer(0);
         assert_eq!(label, 0, "{call}: error {label}");
+    }
+
+    /// The checks look at the scheduling contexts in these slots.
+    fn watch(&mut self, slots: Range<u64>) {
+        let (tcb, _) = self.running(0);
+        let k = self.inspect();
+        self.checker.contexts = slots
+            .filter_map(|cptr| cspace::lookup_slot(&k, tcb, cptr).ok())
+            .collect();
     }
 
     /// The label of the answer that the running thread of a core has got.
@@ -249,7 +259,11 @@ impl Driver {
         let configured = self.programs.values().filter_map(|last| last.configures);
         self.checker.clocks.configured.extend(configured);
         self.checker.step(&self.machine, moved);
-        check::state(self.inspect(), &self.machine, &mut self.checker);
+        if let Some(core) = moved
+            && self.machine.stop(core) == Stop::Publish
+        {
+            check::state(self.inspect(), &self.machine, &mut self.checker, core);
+        }
         true
     }
 }
@@ -394,6 +408,7 @@ fn guarded(
     let result = panic::catch_unwind(AssertUnwindSafe(|| {
         let mut driver = Driver::new(cores, ram);
         let world = World::create(&mut driver, cores);
+        driver.watch(world.contexts.clone());
         driver.machine.set_interleaving(true);
         let result = panic::catch_unwind(AssertUnwindSafe(|| {
             work(&mut driver, &world, &mut trace);

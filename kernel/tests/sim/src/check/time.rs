@@ -1,12 +1,14 @@
-//! Time: nobody gets more than his budget in any window of a period, whatever moves him.
+//! Time: what a core spends is charged, once; and nobody gets more than his budget in any window of a period, whatever
+//! moves him.
 //!
-//! What a context was charged is seen in its counter, the interval in which it was used follows. A ConfigureFlags that does
+//! Both are seen at the end of every section under the locks, from the contexts' own counters. A ConfigureFlags that does
 //! not move a context gives it a new budget, which is the right of whoever holds the capability for it; nothing else does.
 
 use std::collections::{HashMap, VecDeque};
 
 use tern_kernel::access::Kernel;
-use tern_kernel::object::{ScRef, TcbRef};
+use tern_kernel::object::ScRef;
+use tern_kernel::types::CoreId;
 
 use crate::machine::Machine;
 
@@ -16,12 +18,22 @@ fn late(cores: usize) -> u64 {
     2500 + 500 * cores as u64
 }
 
-/// What is remembered of contexts.
+/// What is remembered of contexts and cores.
 #[derive(Default)]
 pub struct Clocks {
     contexts: HashMap<usize, Clock>,
+    cores: HashMap<usize, Account>,
     /// Contexts that are being configured now: which, and on which core they will be.
     pub configured: Vec<(ScRef, u16)>,
+}
+
+/// How a core stood when it released its locks last.
+#[derive(Clone, Copy)]
+struct Account {
+    stamp: u64,
+    /// Used and not charged yet.
+    left: u64,
+    payer: Option<ScRef>,
 }
 
 /// A context with the same parameters since some time.
@@ -38,30 +50,77 @@ struct Clock {
 }
 
 impl Clocks {
-    pub(crate) fn check(&mut self, k: &Kernel<'_>, machine: &Machine, threads: &[TcbRef]) {
-        for &tcb in threads {
-            if let Some(sc) = k.get(tcb).sc {
-                self.context(k, machine.now(), sc);
+    pub(crate) fn check(
+        &mut self,
+        k: &Kernel<'_>,
+        machine: &Machine,
+        contexts: &[ScRef],
+        by: usize,
+    ) {
+        let mut charged = 0;
+        let mut known = contexts.len() == self.contexts.len();
+        for &sc in contexts {
+            known &= self.contexts.contains_key(&sc.address());
+            match self.context(k, machine.now(), sc) {
+                Some(used) => charged += used,
+                None => known = false,
             }
+        }
+        self.contexts
+            .retain(|&address, _| contexts.iter().any(|sc| sc.address() == address));
+        let core = CoreId(by as u16);
+        let this = k.core(core);
+        let before = self.cores.get(&by).copied();
+        if before.is_some_and(|before| before.stamp == this.now) {
+            // An entry without accounting.
+            return;
+        }
+        self.cores.insert(
+            by,
+            Account {
+                stamp: this.now,
+                left: this.consumed,
+                payer: this.current_sc,
+            },
+        );
+        let Some(Account {
+            stamp,
+            left,
+            payer: Some(payer),
+        }) = before
+        else {
+            return;
+        };
+        let was_read = contexts.contains(&payer) && k.get(payer).consumed == 0;
+        if known && !was_read {
+            let accounted = charged + this.consumed;
+            let least = machine.entered(by).saturating_sub(stamp) + left;
+            let most = this.now - stamp + left;
+            assert!(
+                (least..=most).contains(&accounted),
+                "core {by} spent {least} to {most} ticks and charged {accounted}"
+            );
         }
     }
 
-    fn context(&mut self, k: &Kernel<'_>, now: u64, sc: ScRef) {
+    /// What the context was charged in this section, if that can be told.
+    fn context(&mut self, k: &Kernel<'_>, now: u64, sc: ScRef) -> Option<u64> {
         let refills = k.refills_ref(sc);
         let this = k.get(sc);
         let parameters = (this.refills.period, refills.total());
         let clock = self.contexts.entry(sc.address()).or_default();
-        let stayed = self
-            .configured
-            .iter()
-            .any(|&(other, core)| other == sc && (core == clock.core || core == this.core.0));
-        let consumed = this.consumed;
-        let used = consumed.checked_sub(clock.consumed).unwrap_or(consumed);
-        clock.consumed = consumed;
-        let moved_by_nobody = clock.core != this.core.0
-            && !self.configured.iter().any(|&(other, _)| other == sc);
-        if clock.parameters != parameters || (stayed && clock.core == this.core.0) || moved_by_nobody
-        {
+        let configured = self.configured.iter().filter(|&&(other, _)| other == sc);
+        let (mut configures, mut stays) = (false, false);
+        for &(_, core) in configured {
+            configures = true;
+            stays |= core == clock.core;
+        }
+        let used = this.consumed.checked_sub(clock.consumed);
+        clock.consumed = this.consumed;
+        let renewed = (stays && clock.core == this.core.0)
+            || (clock.core != this.core.0 && !configures)
+            || clock.parameters != parameters;
+        if renewed {
             clock.parameters = parameters;
             clock.used.clear();
             clock.total = 0;
@@ -69,11 +128,12 @@ impl Clocks {
         }
         clock.core = this.core.0;
         let (period, budget) = parameters;
-        if used == 0 || period == 0 {
-            return;
+        let amount = used.unwrap_or(this.consumed);
+        if amount == 0 || period == 0 {
+            return used;
         }
         // What was used before is charged now, and was before.
-        let from = now.saturating_sub(used).max(clock.since);
+        let from = now.saturating_sub(amount).max(clock.since);
         clock.used.push_back((from, now));
         clock.total += now - from;
         // The window of a period that ends now.
@@ -93,5 +153,6 @@ impl Clocks {
             in_window <= budget + late(k.num_cores()),
             "{sc:?} used {in_window} ticks in a period of {period}, and has {budget}"
         );
+        used
     }
 }
