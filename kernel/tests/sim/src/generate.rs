@@ -49,12 +49,30 @@ impl Random {
 /// Makes operations from a seed.
 pub struct Generator {
     pub random: Random,
+    style: Style,
+}
+
+/// What a run is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Style {
+    /// Everybody does anything.
+    Wild,
+    /// Clients, servers in chains, and somebody who breaks them.
+    Chains,
+    /// Everybody works, and is moved from core to core.
+    Migrations,
 }
 
 impl Generator {
     pub fn new(seed: u64) -> Self {
+        let style = match seed % 4 {
+            0 => Style::Wild,
+            1 => Style::Migrations,
+            _ => Style::Chains,
+        };
         Self {
             random: Random::new(seed),
+            style,
         }
     }
 
@@ -65,9 +83,9 @@ impl Generator {
         }
         if let Some(index) = number_of(world, k, tcb)
             && !self.random.once_in(3)
-            && let Some(call) = self.role(world, index, k.num_cores())
+            && let Some(op) = self.role(world, index, k.num_cores())
         {
-            return Op::Call(call);
+            return op;
         }
         let r = &mut self.random;
         match r.below(100) {
@@ -86,7 +104,36 @@ impl Generator {
     }
 
     /// What a thread does most of the time, so that calls meet servers, and chains of calls form and are broken.
-    fn role(&mut self, w: &World, index: usize, cores: usize) -> Option<Call> {
+    fn role(&mut self, w: &World, index: usize, cores: usize) -> Option<Op> {
+        match self.style {
+            Style::Wild => None,
+            Style::Chains => self.link(w, index, cores).map(Op::Call),
+            Style::Migrations => Some(self.traveller(w, index, cores)),
+        }
+    }
+
+    /// Works, or moves somebody who works.
+    fn traveller(&mut self, w: &World, index: usize, cores: usize) -> Op {
+        let r = &mut self.random;
+        if index < 4 && !r.once_in(6) {
+            return Op::Work(r.rand_range(500u32..5000));
+        }
+        let core = r.below(cores as u64) as usize;
+        let context = w.contexts.start + r.below(4);
+        Op::Call(match r.below(8) {
+            0 => Call::invoke(context, I::SchedContextUnbind, &[], &[]),
+            1 => Call::invoke(
+                context,
+                I::SchedContextBind,
+                &[w.tcbs.start + r.below(4)],
+                &[],
+            ),
+            _ => w.configure(core, context, [30, 400, 4, 1, u64::from(r.once_in(2))]),
+        })
+    }
+
+    /// A place in a chain of calls.
+    fn link(&mut self, w: &World, index: usize, cores: usize) -> Option<Call> {
         let r = &mut self.random;
         let syscall = |number: Syscall, dest: u64, reply: u64| {
             let mut call = Call::message(number as i64, dest, 0, &[], &[7]);
