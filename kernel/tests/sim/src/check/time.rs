@@ -47,6 +47,9 @@ struct Clock {
     /// Intervals of use, ended in this order.
     used: VecDeque<(u64, u64)>,
     total: u64,
+    /// A sporadic context may use up later what it was kept from using by others: since when its thread wants to run, and
+    /// what it used since then.
+    backlog: Option<(u64, u64)>,
 }
 
 impl Clocks {
@@ -125,11 +128,28 @@ impl Clocks {
             clock.used.clear();
             clock.total = 0;
             clock.since = now;
+            clock.backlog = None;
         }
         clock.core = this.core.0;
         let (period, budget) = parameters;
+        let wants = this.tcb.is_some_and(|tcb| k.get(tcb).is_runnable());
+        if !(wants && this.sporadic) {
+            clock.backlog = None;
+        }
         let amount = used.unwrap_or(this.consumed);
         if amount == 0 || period == 0 {
+            return used;
+        }
+        if wants && this.sporadic {
+            let (start, sum) = clock.backlog.get_or_insert((now.saturating_sub(amount), 0));
+            *sum += amount;
+            let periods = (now - *start) / period + 1;
+            assert!(
+                *sum <= budget * periods + late(k.num_cores()),
+                "sporadic {sc:?} used {sum} ticks in {periods} periods, and has {budget} in each"
+            );
+            clock.used.clear();
+            clock.total = 0;
             return used;
         }
         // What was used before is charged now, and was before.
