@@ -140,9 +140,11 @@ impl Clocks {
         if amount == 0 || period == 0 {
             return used;
         }
+        // What was used before is charged now, and was before.
+        let from = now.saturating_sub(amount).max(clock.since);
         if wants && this.sporadic {
-            let (start, sum) = clock.backlog.get_or_insert((now.saturating_sub(amount), 0));
-            *sum += amount;
+            let (start, sum) = clock.backlog.get_or_insert((from, 0));
+            *sum += now - from;
             let periods = (now - *start) / period + 1;
             assert!(
                 *sum <= budget * periods + late(k.num_cores()),
@@ -152,8 +154,6 @@ impl Clocks {
             clock.total = 0;
             return used;
         }
-        // What was used before is charged now, and was before.
-        let from = now.saturating_sub(amount).max(clock.since);
         clock.used.push_back((from, now));
         clock.total += now - from;
         // The window of a period that ends now.
