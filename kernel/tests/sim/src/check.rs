@@ -209,7 +209,6 @@ fn thread(k: &Kernel<'_>, tcb: TcbRef, places: &mut HashMap<usize, Place>) {
         assert_eq!(k.get(sc).yield_from, Some(tcb));
         let own = this.sc.expect("who yields has a context");
         assert_eq!(k.get(own).core, k.get(sc).core, "both ends of a YieldTo");
-        assert!(k.get(sc).tcb.is_some());
     }
     if let Some(notification) = this.bound_notification {
         assert_eq!(k.get(notification).bound_tcb, Some(tcb));
