@@ -137,7 +137,9 @@ impl Clocks {
         clock.core = this.core.0;
         let (period, budget) = parameters;
         let wants = this.tcb.is_some_and(|tcb| k.get(tcb).is_runnable());
-        if !(wants && this.sporadic) {
+        if wants && this.sporadic {
+            clock.backlog.get_or_insert((now, 0));
+        } else {
             clock.backlog = None;
         }
         let amount = used.unwrap_or(this.consumed);
@@ -147,7 +149,7 @@ impl Clocks {
         // What was used before is charged now, and was before.
         let from = now.saturating_sub(amount).max(clock.since);
         if wants && this.sporadic {
-            let (start, sum) = clock.backlog.get_or_insert((from, 0));
+            let (start, sum) = clock.backlog.get_or_insert((now, 0));
             *sum += now - from;
             let periods = (now - *start) / period + 1;
             assert!(
