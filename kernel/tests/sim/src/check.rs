@@ -198,10 +198,17 @@ fn thread(k: &Kernel<'_>, tcb: TcbRef, places: &mut HashMap<usize, Place>) {
         }
     }
     if this.in_ready_queue || this.in_release_queue {
-        assert!(places.contains_key(&tcb.address()), "{tcb:?} is marked as queued");
+        assert!(
+            places.contains_key(&tcb.address()),
+            "{tcb:?} is marked as queued"
+        );
     }
     if let Some(sc) = this.sc {
-        assert_eq!(k.get(sc).tcb, Some(tcb), "thread and context belong together");
+        assert_eq!(
+            k.get(sc).tcb,
+            Some(tcb),
+            "thread and context belong together"
+        );
         assert_eq!(k.get(sc).core, this.affinity, "affinity of {tcb:?}");
         scheduling_context(k, sc);
     }
@@ -261,7 +268,11 @@ fn waits_in_endpoint(k: &Kernel<'_>, tcb: TcbRef, endpoint: EndpointRef) {
 
 fn waits_in_notification(k: &Kernel<'_>, tcb: TcbRef, notification: NotificationRef) {
     assert_eq!(k.get(notification).state(), NotificationState::Waiting);
-    assert_eq!(k.get(tcb).home, k.get(notification).home(), "home of a waiter");
+    assert_eq!(
+        k.get(tcb).home,
+        k.get(notification).home(),
+        "home of a waiter"
+    );
     wait_queue(k, tcb, k.get(notification).queue());
 }
 
@@ -278,7 +289,10 @@ fn wait_queue(k: &Kernel<'_>, tcb: TcbRef, queue: tern_kernel::ipc::WaitQueue) {
         let before = prev.map(|prev| k.get(prev).priority);
         assert!(before.is_none_or(|before| before >= priority), "unsorted");
         if before != Some(priority) {
-            assert_eq!(links.up, leader, "a wait queue's link to the priority above");
+            assert_eq!(
+                links.up, leader,
+                "a wait queue's link to the priority above"
+            );
             if let Some(leader) = leader {
                 assert_eq!(k.get(leader).links.down, Some(this));
             }
@@ -301,9 +315,11 @@ fn wait_queue(k: &Kernel<'_>, tcb: TcbRef, queue: tern_kernel::ipc::WaitQueue) {
 fn nobody_oversleeps(k: &Kernel<'_>, machine: &Machine) {
     let asleep = |core: usize| machine.stop(core) == Stop::Event && !machine.can_go(core);
     let outside = |core: usize| matches!(machine.stop(core), Stop::User | Stop::Interrupt);
-    let held = k
-        .cores()
-        .any(|core| k.flags(core).hold.load(std::sync::atomic::Ordering::Relaxed));
+    let held = k.cores().any(|core| {
+        k.flags(core)
+            .hold
+            .load(std::sync::atomic::Ordering::Relaxed)
+    });
     let cores = 0..machine.num_cores();
     if machine.system().is_stopping()
         && !held
@@ -327,12 +343,16 @@ fn core_rests(k: &Kernel<'_>, machine: &Machine, id: CoreId) {
     if !outside || flags.will_look.load(Relaxed) {
         return;
     }
-    assert!(!flags.parked.load(Relaxed), "core {index} is parked and out");
+    assert!(
+        !flags.parked.load(Relaxed),
+        "core {index} is parked and out"
+    );
     let asked = core.pending || flags.hold.load(Relaxed);
     if asked {
         // Whoever asked rings after it has released its locks.
-        let somebody_inside = (0..machine.num_cores())
-            .any(|other| other != index && matches!(machine.stop(other), Stop::Point | Stop::Publish));
+        let somebody_inside = (0..machine.num_cores()).any(|other| {
+            other != index && matches!(machine.stop(other), Stop::Point | Stop::Publish)
+        });
         assert!(
             machine.is_rung(index) || somebody_inside,
             "core {index} is wanted, and nobody rang it"

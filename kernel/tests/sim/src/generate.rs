@@ -224,7 +224,11 @@ impl Generator {
             r.slot(&w.replies)
         };
         call.x[8] = dest(r);
-        let length = if r.once_in(4) { r.below(10) } else { r.below(5) };
+        let length = if r.once_in(4) {
+            r.below(10)
+        } else {
+            r.below(5)
+        };
         let caps = if r.once_in(4) { r.below(4) } else { 0 };
         call.x[1] = MessageInfo::new(r.below(3), 0, caps, length).0;
         for register in &mut call.x[2..6] {
@@ -304,11 +308,7 @@ impl Generator {
                 &[r.below(256)],
             ),
             12..14 => {
-                let context = if r.once_in(3) {
-                    0
-                } else {
-                    r.slot(&w.contexts)
-                };
+                let context = if r.once_in(3) { 0 } else { r.slot(&w.contexts) };
                 Call::invoke(
                     tcb,
                     I::TcbSetSchedParams,
@@ -410,7 +410,12 @@ impl Generator {
                 &[small.0],
                 &[to, DEPTH, small.1, small.2],
             ),
-            17 => Call::invoke(root, I::CNodeCancelBadgedSends, &[], &[r.slot(&w.badged), DEPTH]),
+            17 => Call::invoke(
+                root,
+                I::CNodeCancelBadgedSends,
+                &[],
+                &[r.slot(&w.badged), DEPTH],
+            ),
             18..20 => Call::invoke(root, I::CNodeDelete, &[], &[to, DEPTH]),
             20 => Call::invoke(small.0, I::CNodeDelete, &[], &[small.1, small.2]),
             21 => Call::invoke(root, I::CNodeRevoke, &[], &[from, DEPTH]),
@@ -455,7 +460,12 @@ impl Generator {
         match r.below(14) {
             0..5 => Call::invoke(table, I::PageTableMap, &[vspace], &[address, 3]),
             5 => Call::invoke(table, I::PageTableUnmap, &[], &[]),
-            6..9 => Call::invoke(frame, I::PageMap, &[vspace], &[address, r.below(4), r.below(8)]),
+            6..9 => Call::invoke(
+                frame,
+                I::PageMap,
+                &[vspace],
+                &[address, r.below(4), r.below(8)],
+            ),
             9 => Call::invoke(frame, I::PageUnmap, &[], &[]),
             10 => Call::invoke(frame, I::PageCleanData, &[], &[0, 4096]),
             11 => Call::invoke(vspace, I::VSpaceCleanData, &[], &[address, address + 64]),
@@ -486,14 +496,15 @@ impl Generator {
                 slot::IRQ_CONTROL,
                 I::IrqIssueHandlerTriggerCore,
                 &[root],
-                &[r.below(64), r.below(2), r.slot(&w.scratch), DEPTH, r.below(4)],
+                &[
+                    r.below(64),
+                    r.below(2),
+                    r.slot(&w.scratch),
+                    DEPTH,
+                    r.below(4),
+                ],
             ),
-            _ => Call::invoke(
-                slot::DOMAIN,
-                I::DomainSetSet,
-                &[r.slot(&w.tcbs)],
-                &[0],
-            ),
+            _ => Call::invoke(slot::DOMAIN, I::DomainSetSet, &[r.slot(&w.tcbs)], &[0]),
         }
     }
 
@@ -555,18 +566,18 @@ impl Generator {
                 } else {
                     r.slot(&w.notifications)
                 };
-                w.mint(badged, source, CapRights::all(), 1 << (badged - w.badged.start))
+                w.mint(
+                    badged,
+                    source,
+                    CapRights::all(),
+                    1 << (badged - w.badged.start),
+                )
             }
             5 => {
                 let step = r.below(2) as usize;
                 w.equip(index)[step].clone()
             }
-            6 => Call::invoke(
-                r.slot(&w.contexts),
-                I::SchedContextBind,
-                &[tcb],
-                &[],
-            ),
+            6 => Call::invoke(r.slot(&w.contexts), I::SchedContextBind, &[tcb], &[]),
             7 => {
                 let core = r.below(k.num_cores() as u64) as usize;
                 let context = r.slot(&w.contexts);
@@ -574,13 +585,7 @@ impl Generator {
             }
             8 => w.start_registers(index),
             9 => Call::invoke(tcb, I::TcbResume, &[], &[]),
-            10 => Call::message(
-                Syscall::NBSend as i64,
-                r.slot(&w.endpoints),
-                0,
-                &[],
-                &[1],
-            ),
+            10 => Call::message(Syscall::NBSend as i64, r.slot(&w.endpoints), 0, &[], &[1]),
             11 => Call::message(Syscall::NBSend as i64, r.slot(&w.replies), 0, &[], &[2]),
             12 => Call::invoke(root, I::CNodeDelete, &[], &[r.slot(&w.scratch), DEPTH]),
             _ => Call {
@@ -621,4 +626,3 @@ fn is_empty(k: &Kernel<'_>, place: u64) -> bool {
         })
         .is_some_and(|base| k.get(base.nth(place as usize)).is_empty())
 }
-

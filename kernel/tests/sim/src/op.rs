@@ -22,7 +22,10 @@ pub struct Call {
 pub enum Op {
     Call(Call),
     /// Touches memory where nothing is mapped.
-    MemoryFault { address: u64, fetch: bool },
+    MemoryFault {
+        address: u64,
+        fetch: bool,
+    },
     /// Executes what is no instruction.
     Exception,
     /// Uses a floating-point register: finds what it left there, and leaves this.

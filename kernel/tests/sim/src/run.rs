@@ -1,17 +1,17 @@
 //! A run: the machine, what its threads do, and the list of decisions that makes it repeatable.
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::fmt;
+use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe};
 
 use sel4_abi::{MessageInfo, Syscall};
 use tern_kernel::access::Kernel;
 use tern_kernel::arch::sanitise_spsr;
-use tern_kernel::entry::Cause;
-use tern_kernel::ipc::transfer;
 use tern_kernel::cap::Cap;
 use tern_kernel::cspace;
+use tern_kernel::entry::Cause;
+use tern_kernel::ipc::transfer;
 use tern_kernel::object::{Context, ObjRef, ScRef, TcbRef};
 use tern_kernel::types::CoreId;
 
@@ -158,14 +158,11 @@ impl Driver {
         let spsr = k.get(context).spsr;
         assert_eq!(spsr, sanitise_spsr(spsr), "a thread's status register");
         let again = self.repeats(core);
-        let last = self
-            .programs
-            .entry(context.address())
-            .or_insert(LastCall {
-                pc: !0,
-                fpu: 0,
-                configures: None,
-            });
+        let last = self.programs.entry(context.address()).or_insert(LastCall {
+            pc: !0,
+            fpu: 0,
+            configures: None,
+        });
         last.pc = !0;
         if !again {
             last.configures = match op {

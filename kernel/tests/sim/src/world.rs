@@ -3,11 +3,14 @@
 //! The kernel itself makes all of it: its boot code the root task, invocations by the root task everything else. All
 //! threads share the root task's capability space, so every slot can be named by everybody.
 
-#![allow(unsafe_code, reason = "the machine's memory is a piece of this process'")]
+#![allow(
+    unsafe_code,
+    reason = "the machine's memory is a piece of this process'"
+)]
 
 use std::ops::Range;
 
-use sel4_abi::{BootInfo, CapRights, Invocation, ObjectType, slot, size_bits};
+use sel4_abi::{BootInfo, CapRights, Invocation, ObjectType, size_bits, slot};
 use tern_kernel::access::Kernel;
 use tern_kernel::arch::host;
 use tern_kernel::boot::memory::Memory;

@@ -104,7 +104,8 @@ impl Clocks {
             let most = this.now - stamp + left;
             // The payer's counter may have been read, and begun anew, before it was charged.
             assert!(
-                (least..=most).contains(&accounted) || (least..=most).contains(&(accounted + unread)),
+                (least..=most).contains(&accounted)
+                    || (least..=most).contains(&(accounted + unread)),
                 "core {by} spent {least} to {most} ticks and charged {accounted}"
             );
         }
