@@ -215,8 +215,8 @@ impl Driver {
         self.machine.trap(core, cause);
     }
 
-    /// Takes a decision, if it can be taken now.
-    fn take(&mut self, step: &Step) -> bool {
+    /// Takes a decision, if it can be taken now. Tells whether.
+    pub fn take(&mut self, step: &Step) -> bool {
         let cores = self.machine.num_cores();
         let in_user = |core: usize| core < cores && self.machine.stop(core) == Stop::User;
         match step {
@@ -295,6 +295,15 @@ fn enter_registers(k: &mut Kernel<'_>, tcb: TcbRef, context: ObjRef<Context>, ca
     for (index, &word) in call.receive.iter().flatten().enumerate() {
         k.write_user_word(buffer, RECEIVE + index, word);
     }
+}
+
+/// A machine with the world's threads on it, for a story that is told step by step. Entries are one step each until
+/// interleaving is switched on.
+pub fn stage(ram: &Ram, cores: usize) -> (Driver, World) {
+    let mut driver = Driver::new(cores, ram);
+    let world = World::create(&mut driver, cores);
+    driver.watch(world.contexts.clone());
+    (driver, world)
 }
 
 /// Makes the decisions of a run.
@@ -403,9 +412,7 @@ fn guarded(
     let mut trace = Vec::new();
     let mut steps = 0;
     let result = panic::catch_unwind(AssertUnwindSafe(|| {
-        let mut driver = Driver::new(cores, ram);
-        let world = World::create(&mut driver, cores);
-        driver.watch(world.contexts.clone());
+        let (mut driver, world) = stage(ram, cores);
         driver.machine.set_interleaving(true);
         let result = panic::catch_unwind(AssertUnwindSafe(|| {
             work(&mut driver, &world, &mut trace);
