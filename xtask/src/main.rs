@@ -49,6 +49,13 @@ fn perform(command: Command) -> Result<()> {
         Command::Matrix(matrix) => matrix::run(&workspace, &matrix),
         Command::Setup => {
             setup::ensure(&workspace, Need::Everything)?;
+            // The tests that need this one are left out without it.
+            if let Err(failure) = setup::ensure_c_compiler() {
+                println!(
+                    "Tests in C will be skipped. For them: {}",
+                    failure.message
+                );
+            }
             println!("Everything needed is installed.");
             Ok(())
         }
