@@ -15,6 +15,7 @@ mod help;
 mod image;
 mod matrix;
 mod qemu;
+mod sdk;
 mod setup;
 mod testing;
 mod workspace;
@@ -45,16 +46,14 @@ fn perform(command: Command) -> Result<()> {
         Command::Run(run) => commands::run(&workspace, &run),
         Command::Build(build) => commands::build(&workspace, &build),
         Command::Image(image) => commands::image(&workspace, &image),
+        Command::Sdk(sdk) => sdk::run(&workspace, &sdk),
         Command::Test(test) => testing::run(&workspace, &test),
         Command::Matrix(matrix) => matrix::run(&workspace, &matrix),
         Command::Setup => {
             setup::ensure(&workspace, Need::Everything)?;
             // The tests that need this one are left out without it.
             if let Err(failure) = setup::ensure_c_compiler() {
-                println!(
-                    "Tests in C will be skipped. For them: {}",
-                    failure.message
-                );
+                println!("Tests in C will be skipped. For them: {}", failure.message);
             }
             println!("Everything needed is installed.");
             Ok(())
