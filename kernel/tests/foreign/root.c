@@ -365,7 +365,9 @@ static void move_a_thread(void)
         word error = INVOKE(boot->sched_control.start + core, SCHED_CONTROL_CONFIGURE_FLAGS,
                             LIST(10000, 10000, 0, 0, 0), LIST(thread.context));
         check_equal(error, NO_ERROR, "a thread is moved");
-        check_equal(trap1(SYS_DEBUG_GET_THREAD_AFFINITY, thread.tcb), core, "where it is then");
+        // There is no such call in a kernel for one core.
+        if (boot->num_nodes > 1)
+            check_equal(trap1(SYS_DEBUG_GET_THREAD_AFFINITY, thread.tcb), core, "where it is then");
         // A signal may have been on the way before the move, so a second one says that it runs.
         word before = mover_steps;
         wait_for(signals);
