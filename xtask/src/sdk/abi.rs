@@ -1,4 +1,4 @@
-//! The interface as one JSON file. Every number comes from `sel4-abi`, the crate that the kernel is built with; only the
+//! The interface as one JSON file. Every number comes from `sel4-abi`, the crate that the kernel is built with; only
 //! names are given here, and they are seL4's.
 
 use crate::sdk::json::{Json, object};

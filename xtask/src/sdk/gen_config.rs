@@ -1,17 +1,17 @@
 //! The configuration as user-level builds read it: a flat list of keys, as JSON and as a C header.
 //!
 //! The keys are all those of seL4's configuration for AArch64, because a build that asks for a key that is not there
-//! fails. Where Tern has a key of that name, its value is Tern's. The others have the values of seL4's configuration for
-//! this board and processor; those that concern the inside of seL4's kernel are kept at their defaults and say nothing
-//! about Tern. Every value is a truth value or a text; numbers are text.
+//! fails. Where Tern has a key of that name, its value is Tern's. The others have the values of seL4's configuration
+//! for this board and processor; those that concern the inside of seL4's kernel are kept at their defaults and say
+//! nothing about Tern. Every value is a truth value or a text; numbers are text.
 
 use crate::boards::Machine;
 use crate::config::KernelConfig;
 use crate::sdk::json::Json;
 use std::fmt::Write;
 
-/// Every key of the kernel's part, in the order in which they are written. Those that [`Facts::value`] does not know are
-/// off.
+/// Every key of the kernel's part, in the order in which they are written. Those that [`Facts::value`] does not know
+/// are off.
 const KEYS: &str = "
     ARM_HIKEY_OUTSTANDING_PREFETCHERS ARM_HIKEY_PREFETCHER_STRIDE ARM_HIKEY_PREFETCHER_NPFSTRM
     ARM_HIKEY_PREFETCHER_STBPFDIS ARM_HIKEY_PREFETCHER_STBPFRS PLAT_IMX7

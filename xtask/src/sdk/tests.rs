@@ -1,6 +1,6 @@
 //! The files against seL4's: its configuration files as its own build writes them, and its numbers as its generated
-//! headers have them (`xtask/tests/data`). What differs is listed here, one by one; a difference that is not listed is an
-//! error, and so is a listed one that has gone.
+//! headers have them (`xtask/tests/data`). What differs is listed here, one by one; a difference that is not listed is
+//! an error, and so is a listed one that has gone.
 
 use super::platform::Platform;
 use super::{abi, gen_config, packed};
@@ -240,6 +240,25 @@ fn the_platform_is_that_of_sel4_but_for_the_interrupt_controller() {
         assert_eq!(devices.len(), 3);
         assert_eq!(json["memory"][0]["start"], 0x4000_0000);
         assert_eq!(json["memory"][0]["end"], 0x8000_0000_u64);
+    }
+}
+
+/// The same regions as the root task is given on such a machine.
+#[test]
+fn gicv3_registers_are_kept_too() {
+    let wanted = Wanted {
+        gic: Some(3),
+        ..Wanted::default()
+    };
+    let machine = known("virt").unwrap().machine(&wanted).unwrap();
+    let yaml = Platform::of(&machine).unwrap().yaml();
+    for region in [
+        "- end: 0x8000000\n  start: 0x0\n",
+        "- end: 0x80a0000\n  start: 0x8010000\n",
+        "- end: 0x40000000\n  start: 0x9000000\n",
+        "- end: 0x100000000000\n  start: 0x80000000\n",
+    ] {
+        assert!(yaml.contains(region), "{yaml}");
     }
 }
 

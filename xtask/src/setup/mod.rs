@@ -1,4 +1,4 @@
-//! Installing what a command needs: Rust's targets with rustup; QEMU, dtc and a C compiler with Debian's package manager.
+//! Installing what a command needs: Rust's targets with rustup; QEMU, dtc and a C compiler with Debian's packages.
 //!
 //! What is missing is said first. A machine that has everything is only looked at, which takes a moment. Nothing is
 //! installed that a command does not need, and where installing is not possible the commands for it are printed.

@@ -1,10 +1,9 @@
 //! Programs that this workspace did not build: C, compiled by the distribution's compiler (`kernel/tests/foreign`).
 //!
-//! Most are tests like those in Rust. One never ends by itself; the options of `cargo xtask run` for such files are tried
-//! with it, by running this tool once more.
+//! Most are tests like those in Rust. The others are for runs of this tool: what `run --elf` does with a program that
+//! never ends, and whether what `sdk` writes can be compiled with.
 
 use super::runner::Tally;
-use crate::builder::Profile;
 use crate::cli;
 use crate::failure::{Context, Failure, Result, TIMED_OUT};
 use crate::setup::C_COMPILER;
@@ -19,6 +18,8 @@ use std::time::Instant;
 const ENDLESS: &str = "endless";
 /// One that does.
 const ENDING: &str = "root";
+/// Is only compiled.
+const HEADERS: &str = "headers.c";
 /// What every program is linked with.
 const COMMON: [&str; 2] = ["start.S", "common.c"];
 
@@ -55,6 +56,7 @@ pub(super) fn sources(workspace: &Workspace) -> Result<Vec<(String, PathBuf)>> {
         if let Some(name) = name
             && let Some(stem) = name.strip_suffix(".c")
             && stem != ENDLESS
+            && name != HEADERS
             && !COMMON.contains(&name)
         {
             found.push((stem.to_string(), path));
@@ -90,34 +92,43 @@ pub(super) fn compile(workspace: &Workspace, name: &str) -> Result<PathBuf> {
 /// A run of this tool, and how it has to end.
 pub(super) struct ToolRun {
     pub(super) name: &'static str,
-    program: &'static str,
-    options: &'static [&'static str],
+    what: What,
     status: u8,
     /// In what it prints.
     text: &'static str,
 }
 
-const TOOL_RUNS: [ToolRun; 3] = [
+enum What {
+    /// `run --elf` with a program, and options.
+    Program(&'static str, &'static [&'static str]),
+    /// `sdk`, whose headers have to compile.
+    Sdk,
+}
+
+const TOOL_RUNS: [ToolRun; 4] = [
     ToolRun {
         name: "foreign run: --until ends it",
-        program: ENDLESS,
-        options: &["--until", "tick 3", "--timeout", "120"],
+        what: What::Program(ENDLESS, &["--until", "tick 3", "--timeout", "120"]),
         status: 0,
         text: "endless: tick 3",
     },
     ToolRun {
         name: "foreign run: --timeout ends it",
-        program: ENDLESS,
-        options: &["--timeout", "3"],
+        what: What::Program(ENDLESS, &["--timeout", "3"]),
         status: TIMED_OUT,
-        text: "timed out after 3 s",
+        text: "timed out after ",
     },
     ToolRun {
         name: "foreign run: it ends before the text of --until",
-        program: ENDING,
-        options: &["--until", "nobody says this", "--timeout", "120"],
+        what: What::Program(ENDING, &["--until", "nobody says this", "--timeout", "120"]),
         status: 1,
         text: "the run ended before the text appeared",
+    },
+    ToolRun {
+        name: "foreign sdk: its headers compile",
+        what: What::Sdk,
+        status: 0,
+        text: "kernel.elf",
     },
 ];
 
@@ -133,9 +144,8 @@ pub(super) fn tool_runs(filter: Option<&str>) -> Vec<ToolRun> {
 pub(super) fn run(workspace: &Workspace, runs: &[ToolRun], build: &cli::Build) -> Result<Tally> {
     let mut tally = Tally::default();
     for (index, run) in runs.iter().enumerate() {
-        let elf = compile(workspace, run.program)?;
         let started = Instant::now();
-        let verdict = run.perform(&elf, build)?;
+        let verdict = run.perform(workspace, build)?;
         let place = format!("[{}/{}]", index + 1, runs.len());
         let seconds = started.elapsed().as_secs_f64();
         match verdict {
@@ -153,27 +163,37 @@ pub(super) fn run(workspace: &Workspace, runs: &[ToolRun], build: &cli::Build) -
 }
 
 impl ToolRun {
-    fn perform(&self, elf: &Path, build: &cli::Build) -> Result<std::result::Result<(), String>> {
-        let tool = env::current_exe().running("this tool")?;
-        let mut command = Command::new(tool);
-        command
-            .args(["run", "--elf"])
-            .arg(elf)
-            .args(self.options)
-            .stdin(Stdio::null());
-        if Profile::from_release(build.release) == Profile::Release {
+    fn perform(
+        &self,
+        workspace: &Workspace,
+        build: &cli::Build,
+    ) -> Result<std::result::Result<(), String>> {
+        let mut command = Command::new(env::current_exe().running("this tool")?);
+        let sdk = workspace.scratch("foreign")?.join("sdk");
+        match self.what {
+            What::Program(program, options) => {
+                let elf = compile(workspace, program)?;
+                command.args(["run", "--elf"]).arg(elf).args(options);
+            }
+            What::Sdk => {
+                command.arg("sdk").arg(&sdk);
+            }
+        }
+        if build.release {
             command.arg("--release");
         }
         for setting in &build.config {
             command.args(["--config", setting]);
         }
-        let output = command.output().running("this tool")?;
-        let printed = [output.stdout, output.stderr]
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        let printed = printed.concat();
-        Ok(self
-            .judge(output.status.code(), &printed)
-            .map_err(|problem| format!("{problem}\n{printed}")))
+        let output = command.stdin(Stdio::null()).output().running("this tool")?;
+        let printed = [output.stdout, output.stderr].concat();
+        let printed = String::from_utf8_lossy(&printed);
+        let verdict = self.judge(output.status.code(), &printed);
+        Ok(match (verdict, &self.what) {
+            (Err(problem), _) => Err(format!("{problem}\n{printed}")),
+            (Ok(()), What::Program(..)) => Ok(()),
+            (Ok(()), What::Sdk) => check_headers(workspace, &sdk)?,
+        })
     }
 
     fn judge(&self, status: Option<i32>, printed: &str) -> std::result::Result<(), String> {
@@ -188,6 +208,22 @@ impl ToolRun {
     }
 }
 
+fn check_headers(workspace: &Workspace, sdk: &Path) -> Result<std::result::Result<(), String>> {
+    let output = Command::new(C_COMPILER)
+        .current_dir(directory(workspace))
+        .args(FLAGS)
+        .arg("-I")
+        .arg(sdk.join("libsel4/include"))
+        .args(["-fsyntax-only", HEADERS])
+        .output()
+        .running(C_COMPILER)?;
+    Ok(if output.status.success() {
+        Ok(())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,8 +233,9 @@ mod tests {
         let found = sources(&Workspace::find()).unwrap();
         let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
         assert!(names.contains(&ENDING));
+        assert!(!names.contains(&"headers"));
         assert!(!names.contains(&ENDLESS) && !names.contains(&"common"));
-        assert_eq!(tool_runs(None).len(), 3);
+        assert_eq!(tool_runs(None).len(), 4);
         assert_eq!(tool_runs(Some("--timeout")).len(), 1);
         assert!(tool_runs(Some("migrate")).is_empty());
     }
@@ -206,7 +243,7 @@ mod tests {
     #[test]
     fn status_and_text_decide() {
         let run = &TOOL_RUNS[1];
-        assert!(run.judge(Some(124), "xtask: timed out after 3 s\n").is_ok());
+        assert!(run.judge(Some(124), "xtask: timed out after 4 s\n").is_ok());
         assert!(run.judge(Some(124), "nothing").is_err());
         assert!(run.judge(Some(0), "timed out after 3 s").is_err());
         assert!(run.judge(None, "timed out after 3 s").is_err());
