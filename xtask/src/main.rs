@@ -1,7 +1,8 @@
 //! `cargo xtask`: builds Tern, runs it in QEMU, tests it, and installs what that takes.
 //!
-//! Everything a developer does goes through this one program; `help.rs` says what there is. It uses the standard library
-//! and two small crates, because nothing else can start before it is compiled.
+//! Everything a developer does goes through this one program; `help.rs` says what there is. It uses the standard
+//! library, two small crates, and what kernel and loader define for both sides, because nothing else can start before it
+//! is compiled.
 
 mod backtrace;
 mod boards;
