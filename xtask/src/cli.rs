@@ -17,6 +17,7 @@ pub(crate) enum Command {
     Run(Run),
     Build(Build),
     Image(Image),
+    Sdk(Sdk),
     Test(Test),
     Matrix(Matrix),
     Setup,
@@ -29,16 +30,18 @@ pub(crate) enum Topic {
     Run,
     Build,
     Image,
+    Sdk,
     Test,
     Conformance,
     Matrix,
     Setup,
 }
 
-const TOPICS: [(&str, Topic); 7] = [
+const TOPICS: [(&str, Topic); 8] = [
     ("run", Topic::Run),
     ("build", Topic::Build),
     ("image", Topic::Image),
+    ("sdk", Topic::Sdk),
     ("test", Topic::Test),
     ("conformance", Topic::Conformance),
     ("matrix", Topic::Matrix),
@@ -77,6 +80,14 @@ pub(crate) struct Image {
     pub(crate) board: Option<String>,
     pub(crate) build: Build,
     pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Sdk {
+    pub(crate) directory: PathBuf,
+    pub(crate) board: Option<String>,
+    pub(crate) machine: Wanted,
+    pub(crate) build: Build,
 }
 
 /// Which tests.
@@ -176,6 +187,12 @@ fn allowed(topic: Topic) -> (&'static [&'static str], usize) {
         ),
         Topic::Build => (&["release", "config"], 0),
         Topic::Image => (&["elf", "board", "release", "config", "output"], 1),
+        Topic::Sdk => (
+            &[
+                "board", "cores", "gic", "cpu", "memory", "release", "config",
+            ],
+            1,
+        ),
         Topic::Test => (&["release", "config", "jobs", "list"], 2),
         Topic::Conformance => (&["jobs"], 0),
         Topic::Matrix => (&["smoke", "restart", "jobs", "timeout"], 1),
@@ -262,6 +279,19 @@ impl Options {
                 board: self.board,
                 build: self.build,
                 output: self.output,
+            }),
+            Topic::Sdk => Command::Sdk(Sdk {
+                directory: self
+                    .words
+                    .into_iter()
+                    .next()
+                    .map(PathBuf::from)
+                    .ok_or_else(|| {
+                        Failure::usage("sdk takes the directory to write into: cargo xtask sdk DIR")
+                    })?,
+                board: self.board,
+                machine: self.machine,
+                build: self.build,
             }),
             Topic::Test => {
                 let (place, filter) = tests(self.words)?;
@@ -381,6 +411,21 @@ mod tests {
     }
 
     #[test]
+    fn sdk_takes_a_directory() {
+        let line = "sdk out --board virt --cpu cortex-a53 --release --config PRINTING=false";
+        match parse_line(line).unwrap() {
+            Command::Sdk(sdk) => {
+                assert_eq!(sdk.directory, PathBuf::from("out"));
+                assert_eq!(sdk.board.as_deref(), Some("virt"));
+                assert_eq!(sdk.machine.cpu.as_deref(), Some("cortex-a53"));
+                assert!(sdk.build.release);
+                assert_eq!(sdk.build.config, ["PRINTING=false"]);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
     fn no_time_out_can_be_asked_for() {
         assert_eq!(run("run hello --timeout 0").timeout, Some(None));
         assert_eq!(run("run hello").root, Root::Example("hello".into()));
@@ -402,7 +447,8 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         assert!(
-            mistake("fly").contains("run, build, image, test, conformance, matrix, setup, help")
+            mistake("fly")
+                .contains("run, build, image, sdk, test, conformance, matrix, setup, help")
         );
         assert!(mistake("run --core 2").contains("--cores"));
         assert!(mistake("run --cores two").contains("--cores takes a number, not 'two'"));
@@ -411,6 +457,9 @@ mod tests {
         assert!(mistake("run a b").contains("b"));
         assert!(mistake("build --cores 2").contains("--release, --config"));
         assert!(mistake("setup --now").contains("--now"));
+        assert!(mistake("sdk").contains("cargo xtask sdk DIR"));
+        assert!(mistake("sdk a b").contains("b"));
+        assert!(mistake("sdk a --icount").contains("--memory"));
     }
 
     #[test]
@@ -426,8 +475,10 @@ mod tests {
         for (name, topic) in TOPICS {
             assert!(crate::help::text(topic).contains(&format!("cargo xtask {name}")));
         }
-        for option in allowed(Topic::Run).0 {
-            assert!(crate::help::text(Topic::Run).contains(&format!("--{option}")));
+        for topic in [Topic::Run, Topic::Sdk] {
+            for option in allowed(topic).0 {
+                assert!(crate::help::text(topic).contains(&format!("--{option}")));
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
 //! `cargo xtask`: builds Tern, runs it in QEMU, tests it, and installs what that takes.
 //!
-//! Everything a developer does goes through this one program; `help.rs` says what there is. It uses the standard library
-//! and two small crates, because nothing else can start before it is compiled.
+//! Everything a developer does goes through this one program; `help.rs` says what there is. It uses the standard
+//! library, two small crates, and what kernel and loader define for both sides, because nothing else can start before it
+//! is compiled.
 
 mod backtrace;
 mod boards;
@@ -15,6 +16,7 @@ mod help;
 mod image;
 mod matrix;
 mod qemu;
+mod sdk;
 mod setup;
 mod testing;
 mod workspace;
@@ -45,10 +47,15 @@ fn perform(command: Command) -> Result<()> {
         Command::Run(run) => commands::run(&workspace, &run),
         Command::Build(build) => commands::build(&workspace, &build),
         Command::Image(image) => commands::image(&workspace, &image),
+        Command::Sdk(sdk) => sdk::run(&workspace, &sdk),
         Command::Test(test) => testing::run(&workspace, &test),
         Command::Matrix(matrix) => matrix::run(&workspace, &matrix),
         Command::Setup => {
             setup::ensure(&workspace, Need::Everything)?;
+            // The tests that need this one are left out without it.
+            if let Err(failure) = setup::ensure_c_compiler() {
+                println!("Tests in C will be skipped. For them: {}", failure.message);
+            }
             println!("Everything needed is installed.");
             Ok(())
         }
