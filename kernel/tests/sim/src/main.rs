@@ -21,7 +21,7 @@ struct Options {
 fn options() -> Result<Options, lexopt::Error> {
     let mut options = Options {
         seed: 1,
-        seeds: 1,
+        seeds: 0,
         cores: vec![2, 3, 4, 1, 8],
         steps: 2000,
         seconds: None,
@@ -38,6 +38,13 @@ fn options() -> Result<Options, lexopt::Error> {
             Long("seconds") => options.seconds = Some(parser.value()?.parse()?),
             other => return Err(other.unexpected()),
         }
+    }
+    if options.seeds == 0 {
+        options.seeds = if options.seconds.is_some() {
+            u64::MAX
+        } else {
+            1
+        };
     }
     Ok(options)
 }
