@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Physical bytes of the object behind a capability: start and logarithm of the size.
-fn region(cap: Cap) -> Option<(PhysAddr, u32)> {
+pub fn region(cap: Cap) -> Option<(PhysAddr, u32)> {
     fn at<T>(object: ObjRef<T>) -> PhysAddr {
         arch::to_physical(object.address())
     }
@@ -126,7 +126,7 @@ fn same_object(a: Cap, b: Cap) -> bool {
 }
 
 /// Whether `b`'s slot stands in the subtree of `a`'s, given that it follows it in the list.
-fn is_parent(a: &Slot, b: &Slot) -> bool {
+pub fn is_parent(a: &Slot, b: &Slot) -> bool {
     if !a.revocable() || !same_region(a.cap(), b.cap()) {
         return false;
     }

@@ -182,6 +182,11 @@ fn snapshot(k: &Kernel<'_>) {
     dump(k);
 }
 
+/// All threads, where the configuration keeps a list of them.
+pub fn threads(k: &Kernel<'_>) -> impl Iterator<Item = TcbRef> {
+    core::iter::successors(k.shared().debug_threads, |&tcb| k.get(tcb).debug_next)
+}
+
 /// A new thread joins the list of all.
 pub fn register_thread(k: &mut Kernel<'_>, tcb: TcbRef) {
     if !config::DEBUG_BUILD {

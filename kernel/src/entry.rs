@@ -18,7 +18,7 @@ use crate::{
     sched,
     smp::stop::{self, Queued, Stopper},
     syscall,
-    system::SYSTEM,
+    system::system,
     types::CoreId,
     vspace,
 };
@@ -61,10 +61,10 @@ pub fn enter(me: CoreId, cause: Cause) {
 
 /// The first dispatch of a core after it has been initialised.
 pub fn start_core(me: CoreId) {
-    SYSTEM.flags[me.index()]
+    system().flags[me.index()]
         .will_look
         .store(true, Ordering::SeqCst);
-    let mut k = Kernel::lock_all(&SYSTEM, me);
+    let mut k = Kernel::lock_all(system(), me);
     sched::time::stamp_unaccounted(&mut k);
     k.this_mut().reprogram = true;
     if !leave(k, None) {
@@ -82,13 +82,13 @@ fn enter_once(me: CoreId, cause: Cause) -> bool {
         None
     };
     // From now on other cores need not ring this one: it will look before it leaves.
-    SYSTEM.flags[me.index()]
+    system().flags[me.index()]
         .will_look
         .store(true, Ordering::SeqCst);
     // What is judged is what the thread used before this entry. The wait for the locks is charged too, but an entry
     // is not abandoned for it: a wait longer than a slice would be started again for ever.
     let entered = arch::counter();
-    let mut k = Kernel::lock_all(&SYSTEM, me);
+    let mut k = Kernel::lock_all(system(), me);
     let Some(caller) = k.this().current else {
         sched::time::stamp_unaccounted(&mut k);
         take_interrupt(&mut k, interrupt);
@@ -138,10 +138,10 @@ fn enter_once(me: CoreId, cause: Cause) -> bool {
                     // Only the live thread may be in no queue while the locks are dropped.
                     sched::reschedule(&mut k);
                     k.release();
-                    match Stopper::queue(&SYSTEM, me, || park_in_queue(me)) {
+                    match Stopper::queue(system(), me, || park_in_queue(me)) {
                         Queued::Holder(holder) => stopper = Some(holder),
                         Queued::WasParked => {
-                            let mut k = Kernel::lock_all(&SYSTEM, me);
+                            let mut k = Kernel::lock_all(system(), me);
                             sched::time::stamp_unaccounted(&mut k);
                             return leave(k, None);
                         }
@@ -149,7 +149,7 @@ fn enter_once(me: CoreId, cause: Cause) -> bool {
                 }
             },
         }
-        k = Kernel::lock_all(&SYSTEM, me);
+        k = Kernel::lock_all(system(), me);
         // The wait was caused by this thread's call, and is charged to it.
         sched::time::stamp(&mut k);
     }
@@ -172,7 +172,7 @@ fn take_interrupt(k: &mut Kernel<'_>, interrupt: Option<u32>) {
 
 /// Parks, for another core, while this one queues to stop others itself. The interrupted call starts again later.
 fn park_in_queue(me: CoreId) {
-    let mut k = Kernel::lock_all(&SYSTEM, me);
+    let mut k = Kernel::lock_all(system(), me);
     stop::restart_current(&mut k);
     let k = stop::park(k);
     k.release();

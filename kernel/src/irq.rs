@@ -143,6 +143,13 @@ pub fn line_slot(k: &Kernel<'_>, line: IrqLine) -> SlotRef {
     SlotRef::from_address(table + offset_of!(IrqTable, slots)).nth(index)
 }
 
+/// The slots of all lines. For checks.
+#[cfg(not(target_os = "none"))]
+pub fn slots(k: &Kernel<'_>) -> impl Iterator<Item = SlotRef> + use<> {
+    let first = line_slot(k, line_of(PRIVATE_LINES, CoreId::BOOT));
+    (0..LINES).map(move |index| first.nth(index))
+}
+
 /// Lets the kernel's own lines through on this core: once at boot, after the core's part of the controller is set up.
 pub fn init_core(me: CoreId) {
     let machine = machine();

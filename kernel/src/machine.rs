@@ -54,8 +54,21 @@ pub fn machine() -> &'static Machine {
     MACHINE.get().expect("the machine is known")
 }
 
-/// On the host, a machine with as many cores as the configuration allows unless a test made another one first.
+#[cfg(not(target_os = "none"))]
+std::thread_local! {
+    static IN_USE: core::cell::Cell<Option<&'static Machine>> = const { core::cell::Cell::new(None) };
+}
+
+/// On the development machine, one with as many cores as the configuration allows, or what [`use_machine`] said.
 #[cfg(not(target_os = "none"))]
 pub fn machine() -> &'static Machine {
-    MACHINE.call_once(|| Machine::new(crate::config::MAX_NUM_NODES, arch::Gic, 255, 27))
+    IN_USE.get().unwrap_or_else(|| {
+        MACHINE.call_once(|| Machine::new(crate::config::MAX_NUM_NODES, arch::Gic, 255, 27))
+    })
+}
+
+/// The machine that entries on this thread find from now on.
+#[cfg(not(target_os = "none"))]
+pub fn use_machine(machine: &'static Machine) {
+    IN_USE.set(Some(machine));
 }

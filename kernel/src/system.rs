@@ -114,6 +114,18 @@ pub struct System {
 unsafe impl Sync for System {}
 
 impl System {
+    /// Whether any core holds a core lock. For checks on the development machine.
+    #[cfg(not(target_os = "none"))]
+    pub fn is_locked(&self) -> bool {
+        self.locks.iter().any(TicketLock::is_held)
+    }
+
+    /// Whether any core holds the stop lock or queues for it. For checks on the development machine.
+    #[cfg(not(target_os = "none"))]
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_held()
+    }
+
     #[allow(clippy::new_without_default, reason = "there is one, a static")]
     pub const fn new() -> Self {
         Self {
@@ -137,4 +149,27 @@ impl System {
 }
 
 /// The kernel.
-pub static SYSTEM: System = System::new();
+static SYSTEM: System = System::new();
+
+/// The kernel's state.
+#[cfg(target_os = "none")]
+pub fn system() -> &'static System {
+    &SYSTEM
+}
+
+#[cfg(not(target_os = "none"))]
+std::thread_local! {
+    static IN_USE: core::cell::Cell<&'static System> = const { core::cell::Cell::new(&SYSTEM) };
+}
+
+/// The kernel's state on this thread of the development machine, where there may be many, one after the other.
+#[cfg(not(target_os = "none"))]
+pub fn system() -> &'static System {
+    IN_USE.get()
+}
+
+/// From now on entries on this thread are to that system.
+#[cfg(not(target_os = "none"))]
+pub fn use_system(system: &'static System) {
+    IN_USE.set(system);
+}

@@ -20,6 +20,8 @@ pub(crate) enum Command {
     Sdk(Sdk),
     Test(Test),
     Matrix(Matrix),
+    /// The arguments of the simulation.
+    Sim(Vec<String>),
     Setup,
     Help(Topic),
 }
@@ -34,10 +36,11 @@ pub(crate) enum Topic {
     Test,
     Conformance,
     Matrix,
+    Sim,
     Setup,
 }
 
-const TOPICS: [(&str, Topic); 8] = [
+const TOPICS: [(&str, Topic); 9] = [
     ("run", Topic::Run),
     ("build", Topic::Build),
     ("image", Topic::Image),
@@ -45,6 +48,7 @@ const TOPICS: [(&str, Topic); 8] = [
     ("test", Topic::Test),
     ("conformance", Topic::Conformance),
     ("matrix", Topic::Matrix),
+    ("sim", Topic::Sim),
     ("setup", Topic::Setup),
 ];
 
@@ -174,6 +178,7 @@ struct Options {
     list: bool,
     smoke: bool,
     restart: bool,
+    sim: Vec<String>,
 }
 
 fn allowed(topic: Topic) -> (&'static [&'static str], usize) {
@@ -196,6 +201,7 @@ fn allowed(topic: Topic) -> (&'static [&'static str], usize) {
         Topic::Test => (&["release", "config", "jobs", "list"], 2),
         Topic::Conformance => (&["jobs"], 0),
         Topic::Matrix => (&["smoke", "restart", "jobs", "timeout"], 1),
+        Topic::Sim => (&["seed", "seeds", "cores", "steps", "seconds", "trace"], 0),
         Topic::Setup | Topic::Overview => (&[], 0),
     }
 }
@@ -227,9 +233,20 @@ impl Options {
                 }
                 other => return Err(other.unexpected().into()),
             };
-            options.set(&name, parser)?;
+            match topic {
+                Topic::Sim => options.set_for_sim(&name, parser)?,
+                _ => options.set(&name, parser)?,
+            }
         }
         Ok(options)
+    }
+
+    fn set_for_sim(&mut self, name: &str, parser: &mut Parser) -> Result<()> {
+        self.sim.push(format!("--{name}"));
+        if name != "trace" {
+            self.sim.push(number::<u64>(name, parser)?.to_string());
+        }
+        Ok(())
     }
 
     fn set(&mut self, name: &str, parser: &mut Parser) -> Result<()> {
@@ -317,6 +334,7 @@ impl Options {
                 jobs: self.jobs,
                 timeout: self.timeout.flatten(),
             }),
+            Topic::Sim => Command::Sim(self.sim),
             Topic::Setup => Command::Setup,
             Topic::Overview => Command::Help(Topic::Overview),
         })
@@ -448,7 +466,7 @@ mod tests {
     fn mistakes_are_named() {
         assert!(
             mistake("fly")
-                .contains("run, build, image, sdk, test, conformance, matrix, setup, help")
+                .contains("run, build, image, sdk, test, conformance, matrix, sim, setup, help")
         );
         assert!(mistake("run --core 2").contains("--cores"));
         assert!(mistake("run --cores two").contains("--cores takes a number, not 'two'"));

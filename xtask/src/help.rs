@@ -12,6 +12,7 @@ pub(crate) fn text(topic: Topic) -> &'static str {
         Topic::Test => TEST,
         Topic::Conformance => CONFORMANCE,
         Topic::Matrix => MATRIX,
+        Topic::Sim => SIM,
         Topic::Setup => SETUP,
     }
 }
@@ -26,6 +27,7 @@ cargo xtask builds Tern, runs it in QEMU, and tests it.
     cargo xtask sdk             write what programs that are built elsewhere need to know
     cargo xtask conformance     run the tests of the target and write docs/conformance.md
     cargo xtask matrix          boot one example on every kind of machine, many times
+    cargo xtask sim             run the kernel on a simulated machine, at random, and check every step
     cargo xtask setup           install what is missing, and nothing else
     cargo xtask help COMMAND    options of a command
 
@@ -133,6 +135,20 @@ anew, as does --restart. Failed runs are repeated when it goes on.
     --smoke              once on 24 machines that cover every pair of these choices, for automatic checks
     --jobs N             QEMUs at the same time (default: 2, or 1 on a machine with one core)
     --timeout SECONDS    for each run (default: 300)";
+
+const SIM: &str = "\
+cargo xtask sim [OPTIONS]
+
+Runs the kernel's own code on a simulated machine with 1 to 8 cores, which interleave at every lock operation, with threads
+that do random things, and checks the kernel's state each time that a core releases its locks. A run follows from its
+seed. When one goes wrong, the command that repeats it is printed, and the decisions that it takes, as few as can be.
+
+    --seed N       the first seed (default: 1)
+    --seeds N      how many (default: 1, or as many as there is time for with --seconds)
+    --cores N      number of cores (default: by the seed: 2, 3, 4, 1 or 8)
+    --steps N      decisions in a run (default: 2000)
+    --seconds S    begin no further run after this time
+    --trace        print every decision";
 
 const SETUP: &str = "\
 cargo xtask setup

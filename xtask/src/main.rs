@@ -50,6 +50,7 @@ fn perform(command: Command) -> Result<()> {
         Command::Sdk(sdk) => sdk::run(&workspace, &sdk),
         Command::Test(test) => testing::run(&workspace, &test),
         Command::Matrix(matrix) => matrix::run(&workspace, &matrix),
+        Command::Sim(arguments) => commands::simulate(&workspace, &arguments),
         Command::Setup => {
             setup::ensure(&workspace, Need::Everything)?;
             // The tests that need this one are left out without it.

@@ -25,7 +25,7 @@ use crate::{
     entry, irq,
     machine::{Machine, machine, set_machine},
     print::{kprintln, set_console},
-    system::SYSTEM,
+    system::system,
     types::{CoreId, PhysAddr},
 };
 
@@ -167,7 +167,7 @@ fn make_root(handover: &Handover, image: Image, tree: Region) {
     }
     let device_top = 1 << arch::physical_address_bits();
     let memory = Memory::new(handover, &[image.memory, tree], device_top);
-    let mut k = Kernel::lock_all(&SYSTEM, CoreId::BOOT);
+    let mut k = Kernel::lock_all(system(), CoreId::BOOT);
     root::create(&mut k, image, tree, memory);
     k.release();
 }

@@ -135,6 +135,10 @@ pub fn receive(
         unreachable!("a thread in a sending endpoint's queue is blocked on send");
     };
     transfer::message(k, sender, Some(endpoint), badge, can_grant, receiver);
+    if let Some(sc) = k.get(sender).sc {
+        // Its wait for a receiver is over, whoever goes on with the context.
+        sched::context::unblock_sporadic(k, sc);
+    }
     let fault = k.get(sender).fault;
     if is_call || fault != Fault::None {
         match reply {

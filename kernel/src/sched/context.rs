@@ -141,9 +141,14 @@ pub fn configure(k: &mut Kernel<'_>, sc: ScRef, p: Parameters) {
     let moves = k.get(sc).core != p.core && k.get(sc).is_active();
     let runnable = tcb.is_some_and(|tcb| k.get(tcb).is_runnable());
     let active = k.get(sc).is_active();
+    let was_sporadic = k.get(sc).sporadic;
     let mut refills = k.refills(sc);
     if moves {
         refills.migrate(p.budget, p.period, p.max_refills, now, &limits);
+        if p.sporadic && !was_sporadic {
+            // From now on it is brought up to date when its thread wakes. What came before was not.
+            refills.unblock_check(now, &limits);
+        }
     } else if p.budget == p.period {
         refills.round_robin(p.budget, p.max_refills, now);
     } else if active && runnable {

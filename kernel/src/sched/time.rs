@@ -59,6 +59,14 @@ pub fn check_again(k: &mut Kernel<'_>) {
     let current = k.this().current;
     let restarts = current.is_some_and(|tcb| k.get(tcb).state == ThreadState::Restart);
     end_slice(k, sc, restarts);
+    // The context may have been lent in this entry: then another thread waits for the refill.
+    if let Some(tcb) = k.get(sc).tcb
+        && current != Some(tcb)
+        && is_schedulable(k, tcb)
+        && !context::has_budget(k, sc)
+    {
+        postpone(k, tcb);
+    }
 }
 
 /// Gives up the rest of the head refill.

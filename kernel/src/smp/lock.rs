@@ -37,6 +37,7 @@ impl TicketLock {
 
     /// Takes a place in the queue. The lock is held once [`TicketLock::is_served`] says so.
     pub fn enqueue(&self) -> u32 {
+        arch::interleave();
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
@@ -49,6 +50,13 @@ impl TicketLock {
     pub fn release(&self) {
         let next = self.serving.load(Ordering::Relaxed).wrapping_add(1);
         self.serving.store(next, Ordering::Release);
+        arch::interleave();
+    }
+
+    /// Whether somebody holds it. For checks on the development machine.
+    #[cfg(not(target_os = "none"))]
+    pub fn is_held(&self) -> bool {
+        self.next.load(Ordering::Relaxed) != self.serving.load(Ordering::Relaxed)
     }
 
     /// Whether somebody waits behind the holder. A hint.

@@ -1,0 +1,185 @@
+//! Time: what a core spends is charged, once; and nobody gets more than his budget in any window of a period, whatever
+//! moves him.
+//!
+//! Both are seen at the end of every section under the locks, from the contexts' own counters. A ConfigureFlags that does
+//! not move a context gives it a new budget, which is the right of whoever holds the capability for it; nothing else does.
+
+use std::collections::{HashMap, VecDeque};
+
+use tern_kernel::access::Kernel;
+use tern_kernel::object::ScRef;
+use tern_kernel::types::CoreId;
+
+use crate::machine::Machine;
+
+/// How far a thread may run on before the interrupt that ends its budget, in ticks: cores take turns here, and an
+/// interrupt waits until its core's turn comes, and then perhaps for the locks of all others.
+fn late(cores: usize) -> u64 {
+    2500 + 500 * cores as u64
+}
+
+/// What is remembered of contexts and cores.
+#[derive(Default)]
+pub struct Clocks {
+    contexts: HashMap<usize, Clock>,
+    cores: HashMap<usize, Account>,
+    /// Contexts that are being configured now: which, and on which core they will be.
+    pub configured: Vec<(ScRef, u16)>,
+}
+
+/// How a core stood when it released its locks last.
+#[derive(Clone, Copy)]
+struct Account {
+    stamp: u64,
+    /// Used and not charged yet.
+    left: u64,
+    payer: Option<ScRef>,
+}
+
+/// A context with the same parameters since some time.
+#[derive(Default)]
+struct Clock {
+    parameters: (u64, u64),
+    core: u16,
+    consumed: u64,
+    /// Since when the parameters are these.
+    since: u64,
+    /// Intervals of use, ended in this order.
+    used: VecDeque<(u64, u64)>,
+    total: u64,
+    /// A sporadic context may use up later what it was kept from using by others: since when its thread wants to run, and
+    /// what it used since then.
+    backlog: Option<(u64, u64)>,
+}
+
+impl Clocks {
+    pub(crate) fn check(
+        &mut self,
+        k: &Kernel<'_>,
+        machine: &Machine,
+        contexts: &[ScRef],
+        by: usize,
+    ) {
+        let unread = self.cores.get(&by).and_then(|account| account.payer);
+        let unread = unread.and_then(|sc| self.contexts.get(&sc.address()));
+        let unread = unread.map_or(0, |clock| clock.consumed);
+        let mut charged = 0;
+        let mut known = contexts.len() == self.contexts.len();
+        for &sc in contexts {
+            known &= self.contexts.contains_key(&sc.address());
+            match self.context(k, machine.now(), sc) {
+                Some(used) => charged += used,
+                None => known = false,
+            }
+        }
+        self.contexts
+            .retain(|&address, _| contexts.iter().any(|sc| sc.address() == address));
+        let core = CoreId(by as u16);
+        let this = k.core(core);
+        let before = self.cores.get(&by).copied();
+        if before.is_some_and(|before| before.stamp == this.now) {
+            // An entry without accounting.
+            return;
+        }
+        self.cores.insert(
+            by,
+            Account {
+                stamp: this.now,
+                left: this.consumed,
+                payer: this.current_sc,
+            },
+        );
+        let Some(Account {
+            stamp,
+            left,
+            payer: Some(payer),
+        }) = before
+        else {
+            return;
+        };
+        let was_read = contexts.contains(&payer) && k.get(payer).consumed == 0;
+        if known && !was_read {
+            let accounted = charged + this.consumed;
+            let least = machine.entered(by).saturating_sub(stamp) + left;
+            let most = this.now - stamp + left;
+            // The payer's counter may have been read, and begun anew, before it was charged.
+            assert!(
+                (least..=most).contains(&accounted)
+                    || (least..=most).contains(&(accounted + unread)),
+                "core {by} spent {least} to {most} ticks and charged {accounted}"
+            );
+        }
+    }
+
+    /// What the context was charged in this section, if that can be told.
+    fn context(&mut self, k: &Kernel<'_>, now: u64, sc: ScRef) -> Option<u64> {
+        let refills = k.refills_ref(sc);
+        let this = k.get(sc);
+        let parameters = (this.refills.period, refills.total());
+        let clock = self.contexts.entry(sc.address()).or_default();
+        let configured = self.configured.iter().filter(|&&(other, _)| other == sc);
+        let (mut configures, mut stays) = (false, false);
+        for &(_, core) in configured {
+            configures = true;
+            stays |= core == clock.core;
+        }
+        let used = this.consumed.checked_sub(clock.consumed);
+        clock.consumed = this.consumed;
+        let renewed = (stays && clock.core == this.core.0)
+            || (clock.core != this.core.0 && !configures)
+            || clock.parameters != parameters;
+        if renewed {
+            clock.parameters = parameters;
+            clock.used.clear();
+            clock.total = 0;
+            clock.since = now;
+            clock.backlog = None;
+        }
+        clock.core = this.core.0;
+        let (period, budget) = parameters;
+        let wants = this.tcb.is_some_and(|tcb| k.get(tcb).is_runnable());
+        if wants && this.sporadic {
+            clock.backlog.get_or_insert((now, 0));
+        } else {
+            clock.backlog = None;
+        }
+        let amount = used.unwrap_or(this.consumed);
+        if amount == 0 || period == 0 {
+            return used;
+        }
+        // What was used before is charged now, and was before.
+        let from = now.saturating_sub(amount).max(clock.since);
+        if wants && this.sporadic {
+            let (start, sum) = clock.backlog.get_or_insert((now, 0));
+            *sum += now - from;
+            let periods = (now - *start) / period + 1;
+            assert!(
+                *sum <= budget * periods + late(k.num_cores()),
+                "sporadic {sc:?} used {sum} ticks in {periods} periods, and has {budget} in each"
+            );
+            clock.used.clear();
+            clock.total = 0;
+            return used;
+        }
+        clock.used.push_back((from, now));
+        clock.total += now - from;
+        // The window of a period that ends now.
+        let start = now.saturating_sub(period);
+        while let Some(&(from, to)) = clock.used.front()
+            && to <= start
+        {
+            clock.used.pop_front();
+            clock.total -= to - from;
+        }
+        let before = clock
+            .used
+            .front()
+            .map_or(0, |&(from, _)| start.saturating_sub(from));
+        let in_window = clock.total - before;
+        assert!(
+            in_window <= budget + late(k.num_cores()),
+            "{sc:?} used {in_window} ticks in a period of {period}, and has {budget}"
+        );
+        used
+    }
+}

@@ -1,0 +1,9 @@
+//! The Tern kernel on a simulated machine: several cores that interleave at every lock operation, threads that do random
+//! things, and checks after every step. A run follows from its seed alone.
+
+pub mod check;
+pub mod generate;
+pub mod machine;
+pub mod op;
+pub mod run;
+pub mod world;

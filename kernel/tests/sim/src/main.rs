@@ -1,0 +1,116 @@
+//! Runs seeds, one after the other, until one of them goes wrong; then says how to do it again, and tells in words what
+//! happened, as shortly as it can.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use lexopt::Arg::Long;
+use lexopt::{Parser, ValueExt};
+use tern_sim::run::{self, End, Plan};
+use tern_sim::world::Ram;
+
+struct Options {
+    seed: u64,
+    seeds: u64,
+    cores: Vec<usize>,
+    steps: u64,
+    seconds: Option<u64>,
+    trace: bool,
+}
+
+fn options() -> Result<Options, lexopt::Error> {
+    let mut options = Options {
+        seed: 1,
+        seeds: 0,
+        cores: vec![2, 3, 4, 1, 8],
+        steps: 2000,
+        seconds: None,
+        trace: false,
+    };
+    let mut parser = Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("seed") => options.seed = parser.value()?.parse()?,
+            Long("seeds") => options.seeds = parser.value()?.parse()?,
+            Long("cores") => options.cores = vec![parser.value()?.parse()?],
+            Long("steps") => options.steps = parser.value()?.parse()?,
+            Long("trace") => options.trace = true,
+            Long("seconds") => options.seconds = Some(parser.value()?.parse()?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    if options.seeds == 0 {
+        options.seeds = if options.seconds.is_some() {
+            u64::MAX
+        } else {
+            1
+        };
+    }
+    Ok(options)
+}
+
+fn main() -> ExitCode {
+    let options = match options() {
+        Ok(options) => options,
+        Err(problem) => {
+            eprintln!("sim: {problem}");
+            return ExitCode::from(2);
+        }
+    };
+    std::panic::set_hook(Box::new(|_| {}));
+    let ram = Ram::new();
+    let start = Instant::now();
+    let mut steps = 0;
+    let mut runs = 0;
+    let limit = options.seconds.map(Duration::from_secs);
+    for seed in options.seed..options.seed.saturating_add(options.seeds) {
+        if limit.is_some_and(|limit| start.elapsed() > limit) {
+            break;
+        }
+        let plan = Plan {
+            seed,
+            cores: options.cores[(seed % options.cores.len() as u64) as usize],
+            steps: options.steps,
+        };
+        let outcome = run::from_seed(&ram, plan);
+        if options.trace {
+            for step in &outcome.trace {
+                println!("{step}");
+            }
+        }
+        steps += outcome.steps;
+        runs += 1;
+        if let End::Bad(problem) = outcome.end {
+            tell(&ram, plan, outcome.trace, &problem);
+            return ExitCode::FAILURE;
+        }
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    println!(
+        "{runs} runs, {steps} steps in {seconds:.1} s, {:.0} steps a second: all good",
+        steps as f64 / seconds
+    );
+    ExitCode::SUCCESS
+}
+
+fn tell(ram: &Ram, plan: Plan, trace: Vec<run::Step>, problem: &str) {
+    println!("FAILED: {problem}");
+    println!(
+        "again: cargo xtask sim --seed {} --cores {} --steps {}",
+        plan.seed, plan.cores, plan.steps
+    );
+    let whole = trace.len();
+    let short = run::shrink(ram, plan.cores, trace, problem);
+    println!("{whole} steps, of which these are enough:");
+    let mut steps = short.iter().peekable();
+    while let Some(step) = steps.next() {
+        let mut times = 1;
+        while steps.next_if_eq(&step).is_some() {
+            times += 1;
+        }
+        match times {
+            1 => println!("  {step}"),
+            _ => println!("  {step}, {times} times"),
+        }
+    }
+}

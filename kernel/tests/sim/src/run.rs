@@ -1,0 +1,484 @@
+//! A run: the machine, what its threads do, and the list of decisions that makes it repeatable.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Range;
+use std::panic::{self, AssertUnwindSafe};
+
+use sel4_abi::{MessageInfo, Syscall};
+use tern_kernel::access::Kernel;
+use tern_kernel::arch::sanitise_spsr;
+use tern_kernel::cap::Cap;
+use tern_kernel::cspace;
+use tern_kernel::entry::Cause;
+use tern_kernel::ipc::transfer;
+use tern_kernel::object::{Context, ObjRef, ScRef, TcbRef};
+use tern_kernel::types::CoreId;
+
+use crate::check::{self, Checker};
+use crate::generate::Generator;
+use crate::machine::{DEVICES, Machine, Stop};
+use crate::op::{Call, Op};
+use crate::world::{Ram, World};
+
+/// Word offsets in an IPC buffer.
+const MESSAGE: usize = 1;
+const CAPS: usize = 122;
+const RECEIVE: usize = 125;
+
+/// The syndrome of a data abort at EL0 on an unmapped page, of an instruction abort, and of an undefined instruction.
+const DATA_ABORT: u32 = 0x9200_0046;
+const FETCH_ABORT: u32 = 0x8200_0006;
+const UNDEFINED: u32 = 0x0200_0000;
+
+/// One decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The core goes on in the kernel.
+    Go { core: usize },
+    /// The core in user mode is interrupted.
+    Interrupt { core: usize },
+    /// The thread that runs on the core does this next, or its interrupted system call again.
+    Do { core: usize, op: Op },
+    /// Nothing happens for a while.
+    Pass { ticks: u64 },
+    /// A device raises its line.
+    Raise { line: u32 },
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Go { core } => write!(f, "core {core} goes on"),
+            Self::Interrupt { core } => write!(f, "core {core} is interrupted"),
+            Self::Do { core, op } => write!(f, "core {core}: the thread {op}"),
+            Self::Pass { ticks } => write!(f, "{ticks} ticks pass"),
+            Self::Raise { line } => write!(f, "line {line} is raised"),
+        }
+    }
+}
+
+/// The system call that a thread made last: if it is found there again, it makes the call again.
+#[derive(Clone, Copy)]
+struct LastCall {
+    pc: u64,
+    fpu: u128,
+    /// The scheduling context that the call configures, and the core on which it will be.
+    configures: Option<(ScRef, u16)>,
+}
+
+/// A machine with threads at work.
+pub struct Driver {
+    machine: Machine,
+    programs: HashMap<usize, LastCall>,
+    checker: Checker,
+    /// Steps taken.
+    pub steps: u64,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub enum End {
+    Good,
+    /// What went wrong.
+    Bad(String),
+}
+
+impl Driver {
+    fn new(cores: usize, ram: &Ram) -> Self {
+        let machine = Machine::new(cores, |system| ram.boot(system));
+        let mut driver = Self {
+            machine,
+            programs: HashMap::new(),
+            checker: Checker::default(),
+            steps: 0,
+        };
+        for core in (0..cores).rev() {
+            driver.machine.go(core);
+        }
+        assert_eq!(driver.machine.stop(0), Stop::User, "the root task runs");
+        driver
+    }
+
+    /// Looks at the kernel's state.
+    pub fn inspect(&self) -> Kernel<'static> {
+        Kernel::inspect(self.machine.system(), CoreId::BOOT)
+    }
+
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// The running thread of the boot core makes a call that must succeed.
+    pub fn must(&mut self, call: &Call) {
+        self.user(0, &Op::Call(call.clone()));
+        assert_eq!(self.machine.stop(0), Stop::User);
+        let label = self.answer(0);
+        assert_eq!(label, 0, "{call}: error {label}");
+    }
+
+    /// The checks look at the scheduling contexts in these slots.
+    fn watch(&mut self, slots: Range<u64>) {
+        let (tcb, _) = self.running(0);
+        let k = self.inspect();
+        self.checker.contexts = slots
+            .filter_map(|cptr| cspace::lookup_slot(&k, tcb, cptr).ok())
+            .collect();
+    }
+
+    /// The label of the answer that the running thread of a core has got.
+    fn answer(&self, core: usize) -> u64 {
+        let context = self.machine.context(core).expect("a thread runs");
+        MessageInfo(self.inspect().get(context).x[1]).label()
+    }
+
+    /// The thread that runs on a core, as the processor knows it.
+    fn running(&self, core: usize) -> (TcbRef, ObjRef<Context>) {
+        let context = self.machine.context(core).expect("a thread runs");
+        let current = self.inspect().core(CoreId(core as u16)).current;
+        let tcb = current.expect("the kernel knows who runs");
+        assert_eq!(tcb.context(), context, "who runs on core {core}");
+        (tcb, context)
+    }
+
+    /// Whether the thread on this core is about to make its last system call again.
+    fn repeats(&self, core: usize) -> bool {
+        let (_, context) = self.running(core);
+        let pc = self.inspect().get(context).next_ip;
+        self.programs
+            .get(&context.address())
+            .is_some_and(|last| last.pc == pc)
+    }
+
+    /// The thread on this core does something.
+    fn user(&mut self, core: usize, op: &Op) {
+        let (tcb, context) = self.running(core);
+        let mut k = self.inspect();
+        let pc = k.get(context).next_ip;
+        let spsr = k.get(context).spsr;
+        assert_eq!(spsr, sanitise_spsr(spsr), "a thread's status register");
+        let again = self.repeats(core);
+        let last = self.programs.entry(context.address()).or_insert(LastCall {
+            pc: !0,
+            fpu: 0,
+            configures: None,
+        });
+        last.pc = !0;
+        if !again {
+            last.configures = match op {
+                Op::Call(call) => configures(&k, tcb, call),
+                _ => None,
+            };
+        }
+        k.get_mut(context).fault_ip = pc;
+        let cause = match op {
+            _ if again => {
+                last.pc = pc;
+                k.get_mut(context).next_ip = pc.wrapping_add(4);
+                Cause::Syscall
+            }
+            Op::Call(call) => {
+                last.pc = pc;
+                k.get_mut(context).next_ip = pc.wrapping_add(4);
+                enter_registers(&mut k, tcb, context, call);
+                Cause::Syscall
+            }
+            Op::MemoryFault { address, fetch } if *fetch => Cause::InstructionAbort {
+                address: *address,
+                syndrome: FETCH_ABORT,
+            },
+            Op::MemoryFault { address, .. } => Cause::DataAbort {
+                address: *address,
+                syndrome: DATA_ABORT,
+            },
+            Op::Exception => Cause::UserException {
+                syndrome: UNDEFINED,
+            },
+            Op::Fpu(value) => match self.machine.fpu(core) {
+                None => Cause::FpuAccess,
+                Some(found) => {
+                    assert_eq!(found, last.fpu, "a thread's vector register");
+                    last.fpu = u128::from(*value);
+                    self.machine.set_fpu(core, last.fpu);
+                    return;
+                }
+            },
+            Op::Work(ticks) => {
+                // Nobody runs past his timer: the interrupt comes first.
+                let now = self.machine.now();
+                let deadline = self.machine.next_deadline().unwrap_or(u64::MAX);
+                let most = deadline.saturating_sub(now).max(1);
+                self.machine.pass(u64::from(*ticks).min(most));
+                return;
+            }
+        };
+        self.machine.trap(core, cause);
+    }
+
+    /// Takes a decision, if it can be taken now. Tells whether.
+    pub fn take(&mut self, step: &Step) -> bool {
+        let cores = self.machine.num_cores();
+        let in_user = |core: usize| core < cores && self.machine.stop(core) == Stop::User;
+        match step {
+            Step::Go { core } => {
+                if *core >= cores || !self.machine.can_go(*core) {
+                    return false;
+                }
+                self.machine.pass(1);
+                self.machine.go(*core);
+            }
+            Step::Interrupt { core } => {
+                if !in_user(*core) || self.machine.interrupt(*core).is_none() {
+                    return false;
+                }
+                let (_, context) = self.running(*core);
+                let mut k = self.inspect();
+                let context = k.get_mut(context);
+                context.fault_ip = context.next_ip;
+                self.machine.trap(*core, Cause::Interrupt);
+            }
+            Step::Do { core, op } => {
+                if !in_user(*core) {
+                    return false;
+                }
+                self.machine.pass(3);
+                self.user(*core, op);
+            }
+            Step::Pass { ticks } => self.machine.pass(*ticks),
+            Step::Raise { line } => self.machine.raise(*line),
+        }
+        self.steps += 1;
+        let moved = match step {
+            Step::Go { core } | Step::Interrupt { core } | Step::Do { core, .. } => Some(*core),
+            Step::Pass { .. } | Step::Raise { .. } => None,
+        };
+        self.checker.clocks.configured.clear();
+        let configured = self.programs.values().filter_map(|last| last.configures);
+        self.checker.clocks.configured.extend(configured);
+        self.checker.step(&self.machine, moved);
+        if let Some(core) = moved
+            && self.machine.stop(core) == Stop::Publish
+        {
+            check::state(self.inspect(), &self.machine, &mut self.checker, core);
+        }
+        true
+    }
+}
+
+/// The scheduling context that a call configures, if it is such a call, and the core.
+fn configures(k: &Kernel<'_>, tcb: TcbRef, call: &Call) -> Option<(ScRef, u16)> {
+    let cap = |cptr| {
+        let slot = cspace::lookup_slot(k, tcb, cptr).ok()?;
+        Some(k.get(slot).cap())
+    };
+    match (cap(call.x[0])?, cap(*call.caps.first()?)?) {
+        (Cap::SchedControl { core }, Cap::SchedContext { sc, .. }) => Some((sc, core.0)),
+        _ => None,
+    }
+}
+
+/// What user level puts into its registers and its buffer before a call.
+fn enter_registers(k: &mut Kernel<'_>, tcb: TcbRef, context: ObjRef<Context>, call: &Call) {
+    let registers = &mut k.get_mut(context).x;
+    registers[..7].copy_from_slice(&call.x[..7]);
+    registers[7] = call.number as u64;
+    registers[8] = call.x[8];
+    let Some(buffer) = transfer::ipc_buffer(k, tcb, true) else {
+        return;
+    };
+    for (index, &word) in call.words.iter().enumerate() {
+        k.write_user_word(buffer, MESSAGE + 4 + index, word);
+    }
+    for (index, &cap) in call.caps.iter().enumerate() {
+        k.write_user_word(buffer, CAPS + index, cap);
+    }
+    for (index, &word) in call.receive.iter().flatten().enumerate() {
+        k.write_user_word(buffer, RECEIVE + index, word);
+    }
+}
+
+/// A machine with the world's threads on it, for a story that is told step by step. Entries are one step each until
+/// interleaving is switched on.
+pub fn stage(ram: &Ram, cores: usize) -> (Driver, World) {
+    let mut driver = Driver::new(cores, ram);
+    let world = World::create(&mut driver, cores);
+    driver.watch(world.contexts.clone());
+    (driver, world)
+}
+
+/// Makes the decisions of a run.
+struct Decider<'a> {
+    generator: &'a mut Generator,
+    world: &'a World,
+    last: usize,
+}
+
+impl Decider<'_> {
+    fn next(&mut self, driver: &Driver) -> Option<Step> {
+        let machine = driver.machine();
+        let ready: Vec<usize> = (0..machine.num_cores())
+            .filter(|&core| machine.stop(core) == Stop::User || machine.can_go(core))
+            .collect();
+        let random = &mut self.generator.random;
+        if ready.is_empty() {
+            // All sleep. Time goes to the next timer, or a device has something to say.
+            if let Some(deadline) = machine.next_deadline()
+                && deadline > machine.now()
+            {
+                return Some(Step::Pass {
+                    ticks: deadline - machine.now(),
+                });
+            }
+            return Some(Step::Raise {
+                line: random.rand_range(DEVICES.start..DEVICES.end),
+            });
+        }
+        if random.rand_range(0u32..400) == 0 {
+            return Some(Step::Raise {
+                line: random.rand_range(DEVICES.start..DEVICES.end),
+            });
+        }
+        // Often the same core goes on, so that entries are long and short beside each other.
+        let stays = ready.contains(&self.last) && random.rand_range(0u32..3) > 0;
+        let core = if stays {
+            self.last
+        } else {
+            ready[random.rand_range(0..ready.len() as u32) as usize]
+        };
+        self.last = core;
+        if machine.stop(core) != Stop::User {
+            return Some(Step::Go { core });
+        }
+        if machine.interrupt(core).is_some() && random.rand_range(0u32..20) > 0 {
+            return Some(Step::Interrupt { core });
+        }
+        let (tcb, _) = driver.running(core);
+        let op = self.generator.op(self.world, &driver.inspect(), tcb);
+        Some(Step::Do { core, op })
+    }
+}
+
+/// A run's parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    pub seed: u64,
+    pub cores: usize,
+    pub steps: u64,
+}
+
+/// What came of a run.
+pub struct Outcome {
+    pub end: End,
+    pub trace: Vec<Step>,
+    pub steps: u64,
+}
+
+/// Makes a run from a seed.
+pub fn from_seed(ram: &Ram, plan: Plan) -> Outcome {
+    let mut generator = Generator::new(plan.seed);
+    guarded(ram, plan.cores, |driver, world, trace| {
+        let mut decider = Decider {
+            generator: &mut generator,
+            world,
+            last: 0,
+        };
+        for _ in 0..plan.steps {
+            let Some(step) = decider.next(driver) else {
+                break;
+            };
+            trace.push(step.clone());
+            driver.take(&step);
+        }
+    })
+}
+
+/// Makes a run from decisions. Those that cannot be taken are left out.
+pub fn from_trace(ram: &Ram, cores: usize, steps: &[Step]) -> Outcome {
+    guarded(ram, cores, |driver, _, trace| {
+        for step in steps {
+            trace.push(step.clone());
+            if !driver.take(step) {
+                trace.pop();
+            }
+        }
+    })
+}
+
+fn guarded(
+    ram: &Ram,
+    cores: usize,
+    work: impl FnOnce(&mut Driver, &World, &mut Vec<Step>),
+) -> Outcome {
+    let mut trace = Vec::new();
+    let mut steps = 0;
+    let result = panic::catch_unwind(AssertUnwindSafe(|| {
+        let (mut driver, world) = stage(ram, cores);
+        driver.machine.set_interleaving(true);
+        let result = panic::catch_unwind(AssertUnwindSafe(|| {
+            work(&mut driver, &world, &mut trace);
+        }));
+        steps = driver.steps;
+        if let Err(problem) = result {
+            panic::resume_unwind(problem);
+        }
+    }));
+    let end = match result {
+        Ok(()) => End::Good,
+        Err(problem) => End::Bad(text_of(problem.as_ref())),
+    };
+    Outcome { end, trace, steps }
+}
+
+fn text_of(problem: &(dyn std::any::Any + Send)) -> String {
+    if let Some(text) = problem.downcast_ref::<String>() {
+        text.clone()
+    } else if let Some(text) = problem.downcast_ref::<&str>() {
+        (*text).to_string()
+    } else {
+        "a panic without words".to_string()
+    }
+}
+
+/// Leaves out decisions as long as the run ends in the same way.
+pub fn shrink(ram: &Ram, cores: usize, trace: Vec<Step>, problem: &str) -> Vec<Step> {
+    let same = |steps: &[Step]| {
+        let outcome = from_trace(ram, cores, steps);
+        match outcome.end {
+            End::Bad(text) if kind(&text) == kind(problem) => Some(outcome.trace),
+            _ => None,
+        }
+    };
+    let mut best = trace;
+    let mut chunk = best.len().div_ceil(2);
+    while chunk > 0 {
+        let mut start = 0;
+        let mut shorter = false;
+        while start < best.len() {
+            let end = (start + chunk).min(best.len());
+            let mut candidate = best[..start].to_vec();
+            candidate.extend_from_slice(&best[end..]);
+            match same(&candidate) {
+                Some(found) => {
+                    best = found;
+                    shorter = true;
+                }
+                None => start = end,
+            }
+        }
+        if chunk == 1 && !shorter {
+            break;
+        }
+        chunk = if chunk == 1 { 1 } else { chunk / 2 };
+    }
+    best
+}
+
+/// A problem's text without its numbers.
+fn kind(text: &str) -> String {
+    text.chars().filter(|c| !c.is_ascii_hexdigit()).collect()
+}
+
+/// Whether a call number is one of the interface's.
+pub fn is_known(number: i64) -> bool {
+    Syscall::from_number(number).is_some()
+}
