@@ -38,6 +38,8 @@ struct Plan {
     package: &'static str,
     /// The root task.
     root: String,
+    /// A function that the kernel is to be unable to execute.
+    spoil: Option<String>,
     bad_boot: Option<BadBoot>,
 }
 
@@ -130,16 +132,17 @@ fn plan(workspace: &Workspace, config: &[String], filter: Option<&str>) -> Resul
             for (words, machine) in header.machines().map_err(in_source)? {
                 plans.push(Plan {
                     name: format!("{kind} {name} ({words})"),
-                    machine,
                     config: config.clone(),
                     timeout: header.timeout,
                     expect: Expect {
                         exit: Exit::Status(header.exit),
-                        all: header.expect.clone(),
+                        all: header.expect_on(&machine),
                         any: Vec::new(),
                     },
+                    machine,
                     package,
                     root: name.clone(),
+                    spoil: header.spoil.clone(),
                     bad_boot: None,
                 });
             }
@@ -194,6 +197,7 @@ fn plan_bad_boots(workspace: &Workspace, config: &KernelConfig) -> Result<Vec<Pl
         },
         package: EXAMPLES,
         root: root.clone(),
+        spoil: None,
         bad_boot: Some(case),
     };
     Ok(bad_boot::all().into_iter().map(plan).collect())
@@ -223,9 +227,12 @@ fn prepare(workspace: &Workspace, plans: Vec<Plan>, profile: Profile) -> Result<
                 .map(|(_, directory)| directory.join(&plan.root))
                 .ok_or_else(|| Failure::new(format!("{} was not built", plan.root)))?;
             let system = systems.get(&plan.config)?;
-            let boot = match &plan.bad_boot {
-                None => Boot::Image(system.image(default_board(), &built)?),
-                Some(case) => prepare_bad_boot(workspace, case, system, &built)?,
+            let boot = match (&plan.bad_boot, &plan.spoil) {
+                (Some(case), _) => prepare_bad_boot(workspace, case, system, &built)?,
+                (None, Some(function)) => {
+                    Boot::Image(system.spoilt_image(default_board(), &built, function)?)
+                }
+                (None, None) => Boot::Image(system.image(default_board(), &built)?),
             };
             Ok(Case {
                 symbols: Symbols {
