@@ -19,7 +19,7 @@
 #![no_main]
 
 use libsel4::{BootInfo, init, root_task, syscall};
-use tern_target_tests::rows::row;
+use tern_target_tests::rows::rows;
 use tern_target_tests::sched::Bench;
 
 root_task!(main);
@@ -35,7 +35,12 @@ fn main(boot: &'static BootInfo) {
             }
         });
     }
-    row("debug.panic");
+    rows(&[
+        "debug.panic.core",
+        "debug.panic.registers",
+        "debug.panic.backtrace",
+        "debug.panic.ends",
+    ]);
     bench.thread("victim", last, 200, || init::DOMAIN_SET.set(0, init::TCB));
     bench.eventually("the kernel panics", || false);
 }
