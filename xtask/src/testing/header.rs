@@ -16,6 +16,8 @@ pub(crate) struct Header {
     pub(crate) timeout: Duration,
     /// Each has to appear in a line of the console.
     expect: Vec<String>,
+    /// None may appear in a line of the console.
+    pub(crate) forbid: Vec<String>,
     pub(crate) exit: u8,
     /// A function that the kernel that is booted cannot execute.
     pub(crate) spoil: Option<String>,
@@ -36,6 +38,7 @@ impl Header {
             config: Vec::new(),
             timeout: Duration::from_secs(60),
             expect: Vec::new(),
+            forbid: Vec::new(),
             exit: 0,
             spoil: None,
         }
@@ -88,6 +91,7 @@ impl Header {
                 self.timeout = Duration::from_secs(seconds);
             }
             "expect" => self.expect.push(value.to_string()),
+            "forbid" => self.forbid.push(value.to_string()),
             "expect-exit" => {
                 self.exit = value
                     .parse()
@@ -178,11 +182,12 @@ mod tests {
         let source = "//! A test.\n//!\n//! cores: 1 8\n//! gic: 2 3\n//! icount: both\n\
             //! cpu: max cortex-a53\n//! config: PRINTING=false\n//! config: A=1\n//! timeout: 7\n\
             //! expect-exit: 42\n//! expect: kernel panic: on core {last}\n//! memory: 256M\n\
-            //! spoil: kernel::f\n\n#![no_std]\n";
+            //! spoil: kernel::f\n//! forbid: error\n\n#![no_std]\n";
         let header = Header::for_tests().read(source).unwrap();
         assert_eq!(header.timeout, Duration::from_secs(7));
         assert_eq!(header.exit, 42);
         assert_eq!(header.spoil.as_deref(), Some("kernel::f"));
+        assert_eq!(header.forbid, ["error"]);
         assert_eq!(header.config, ["PRINTING=false", "A=1"]);
         let machines = header.machines().unwrap();
         assert_eq!(machines.len(), 16);
