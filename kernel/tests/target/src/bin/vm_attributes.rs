@@ -239,7 +239,11 @@ fn every_core(system: &mut System, page: Cap<SmallPage>, vaddr: u64) {
         for puppet in &puppets {
             assert_eq!(access(puppet, load, vaddr), Ok(0));
         }
-        other.unmap().expect("unmapped");
+        row("page.delete");
+        other.slot().delete().expect("deleted");
+        for puppet in &puppets {
+            assert_eq!(access(puppet, load, vaddr), Err(READ | TRANSLATION));
+        }
     }
 }
 
