@@ -15,7 +15,7 @@ use core::arch::asm;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use libsel4::abi::{Invocation, MAX_PRIORITY, ObjectType};
-use libsel4::runtime::{DEFAULT_HEAP, DEFAULT_STACK, HeapMemory, Stack, Termination, start};
+use libsel4::runtime::{DEFAULT_HEAP, DEFAULT_STACK, HeapMemory, Stack, start};
 use libsel4::{
     BootInfo, Budget, CapRights, Error, System, Tcb, ThreadBuilder, debug, init, syscall,
 };
@@ -100,7 +100,12 @@ extern "C" fn _start() -> ! {
 
 extern "C" fn begin(boot: *const libsel4::abi::BootInfo) -> ! {
     // SAFETY: the entry point calls this once with what the kernel passed; the statics are used nowhere else.
-    unsafe { start(boot, &STACK, &HEAP, |boot| main(boot).report()) }
+    unsafe {
+        start(boot, &STACK, &HEAP, |boot| {
+            main(boot);
+            0
+        })
+    }
 }
 
 fn main(boot: &'static BootInfo) {

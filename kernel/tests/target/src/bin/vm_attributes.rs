@@ -1,5 +1,7 @@
 //! What a mapping allows: the rights of the capability and those asked for, attributes, copies of a frame, address spaces
 //! that do not see each other, and changes that every core sees.
+//!
+//! icount: both
 
 #![no_std]
 #![no_main]

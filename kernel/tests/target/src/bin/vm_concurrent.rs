@@ -1,0 +1,194 @@
+//! Changes of an address space while threads of other cores run in it: no core is interrupted for it, and replacing a page
+//! is no fault for who reads it.
+//!
+//! cores: 2 4
+//! icount: both
+
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use alloc::{boxed::Box, vec::Vec};
+use core::arch::asm;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use libsel4::{
+    BootInfo, Cap, CapRights, LargePage, PageTable, SmallPage, System, Thread, ThreadBuilder,
+    VmAttributes, init, root_task,
+};
+use tern_target_tests::objects::{Window, object};
+use tern_target_tests::rows::{row, rows};
+use tern_target_tests::sched::{LONG_SLICE, counter};
+
+root_task!(main);
+
+fn main(boot: &'static BootInfo) {
+    let mut system = System::new(boot);
+    interrupts_nobody(&mut system);
+    replaced(&mut system);
+}
+
+/// Three words, each alone in a granule of exclusive accesses.
+#[repr(C, align(4096))]
+struct Watch {
+    word: AtomicU64,
+    _between: [u64; 511],
+    ready: AtomicU64,
+    _behind: [u64; 511],
+    stop: AtomicU64,
+}
+
+impl Watch {
+    /// Whether the core took an exception while this ran, until it was told to stop. The end of an exception clears the
+    /// exclusive monitor (Arm ARM, *Exception return*), so that the store fails.
+    fn was_interrupted(&self) -> bool {
+        let failed: u64;
+        // SAFETY: accesses to these three words only.
+        unsafe {
+            asm!(
+                "ldxr {value}, [{word}]",
+                "str {one}, [{ready}]",
+                "2: ldr {seen}, [{stop}]",
+                "cbz {seen}, 2b",
+                "stxr {failed:w}, {value}, [{word}]",
+                word = in(reg) self.word.as_ptr(),
+                ready = in(reg) self.ready.as_ptr(),
+                stop = in(reg) self.stop.as_ptr(),
+                one = in(reg) 1u64,
+                value = out(reg) _,
+                seen = out(reg) _,
+                failed = out(reg) failed,
+                options(nostack),
+            );
+        }
+        failed & 1 != 0
+    }
+}
+
+/// Whether the last core was interrupted by what is done.
+fn interrupts(system: &mut System, action: impl FnOnce(&mut System, &Thread<bool>)) -> bool {
+    let watch: &'static Watch = Box::leak(Box::new(Watch {
+        word: AtomicU64::new(0),
+        _between: [0; 511],
+        ready: AtomicU64::new(0),
+        _behind: [0; 511],
+        stop: AtomicU64::new(0),
+    }));
+    let watcher = ThreadBuilder::new("watcher")
+        .core(system.cores() - 1)
+        .budget(LONG_SLICE)
+        .spawn(system, || watch.was_interrupted())
+        .expect("a thread");
+    while watch.ready.load(Ordering::Relaxed) == 0 {}
+    action(system, &watcher);
+    watch.stop.store(1, Ordering::Relaxed);
+    watcher.join(system).expect("its answer")
+}
+
+fn interrupts_nobody(system: &mut System) {
+    row("page.interrupts-nobody");
+    let page = object::<SmallPage>(system);
+    let large = object::<LargePage>(system);
+    let table = object::<PageTable>(system);
+    let attributes = VmAttributes::default();
+    let size = 1 << 21;
+    let place = system.addresses(size, size).expect("addresses").start;
+    system
+        .map_at(init::VSPACE, large, place, CapRights::READ, attributes)
+        .expect("mapped");
+    large.unmap().expect("unmapped");
+    let vaddr = place as u64;
+    let changes = |_: &mut System, _: &Thread<bool>| {
+        for _ in 0..20 {
+            large
+                .map(init::VSPACE, vaddr, CapRights::READ, attributes)
+                .expect("mapped");
+            large.unmap().expect("unmapped");
+            table.map(init::VSPACE, vaddr, attributes).expect("mapped");
+            page.map(init::VSPACE, vaddr, CapRights::READ_WRITE, attributes)
+                .expect("mapped");
+            page.map(init::VSPACE, vaddr, CapRights::READ, attributes)
+                .expect("mapped");
+            page.unify_instruction(0, 4096).expect("unified");
+            page.unmap().expect("unmapped");
+            table.unmap().expect("unmapped");
+        }
+    };
+    assert!(!interrupts(system, changes), "mapping and unmapping");
+    // What does interrupt it is seen.
+    let priority = |_: &mut System, watcher: &Thread<bool>| {
+        watcher.set_priority(120).expect("set");
+    };
+    assert!(interrupts(system, priority), "another priority");
+}
+
+fn replaced(system: &mut System) {
+    rows(&["page.map.replaces-unseen", "page.map.replaces"]);
+    let attributes = VmAttributes::default() | VmAttributes::EXECUTE_NEVER;
+    let [one, two] = [1, 2].map(|value| {
+        let page = object::<SmallPage>(system);
+        let window = Window::map(system, page);
+        window.write(0, value);
+        page.unmap().expect("unmapped");
+        page
+    });
+    let vaddr = Window::map(system, one).start();
+    let faults = system.endpoint().expect("an endpoint");
+    let reply = system.reply().expect("a reply object");
+    let handler = system.mint(faults, CapRights::all(), 7).expect("a badge");
+    static STOP: AtomicBool = AtomicBool::new(false);
+    let readers: Vec<(Thread<bool>, &'static AtomicU64)> = (1..system.cores())
+        .map(|core| {
+            let count = counter();
+            let body = move || {
+                let mut only_ours = true;
+                while !STOP.load(Ordering::Relaxed) {
+                    // SAFETY: one or the other page is mapped there, and both hold a word.
+                    let word = unsafe { (vaddr as *const u64).read_volatile() };
+                    only_ours &= word == 1 || word == 2;
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+                only_ours
+            };
+            let builder = ThreadBuilder::new("reader")
+                .core(core)
+                .fault_handler(handler);
+            let thread = builder.spawn(system, body).expect("a thread");
+            (thread, count)
+        })
+        .collect();
+    let put = |page: Cap<SmallPage>| {
+        page.map(init::VSPACE, vaddr as u64, CapRights::READ, attributes)
+            .expect("mapped");
+    };
+    let counts = || -> Vec<u64> {
+        readers
+            .iter()
+            .map(|(_, count)| count.load(Ordering::Relaxed))
+            .collect()
+    };
+    // Until every reader has read on through many replacements.
+    for _ in 0..5 {
+        let before = counts();
+        let mut rounds = 0;
+        while rounds < 50
+            || counts()
+                .iter()
+                .zip(&before)
+                .any(|(now, before)| now == before)
+        {
+            put(two);
+            put(one);
+            rounds += 1;
+            assert_eq!(faults.nb_recv(reply).badge, 0, "a reader has faulted");
+        }
+    }
+    STOP.store(true, Ordering::Relaxed);
+    for (reader, _) in readers {
+        assert!(
+            reader.join(system).expect("joined"),
+            "it has read something else"
+        );
+    }
+}
