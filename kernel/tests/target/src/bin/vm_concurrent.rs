@@ -1,5 +1,5 @@
-//! Changes of an address space while threads of other cores run in it: no core is interrupted for it, and replacing a page
-//! is no fault for who reads it.
+//! Changes of an address space while threads of other cores run in it: what is taken away is gone on every core when the
+//! call returns, no core is interrupted for it, and replacing a page is no fault for who reads it.
 //!
 //! cores: 2 4
 //! icount: both
@@ -15,9 +15,9 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use libsel4::{
     BootInfo, Cap, CapRights, LargePage, PageTable, SmallPage, System, Thread, ThreadBuilder,
-    VmAttributes, init, root_task,
+    UserContext, VmAttributes, init, root_task,
 };
-use tern_target_tests::objects::{Window, object};
+use tern_target_tests::objects::{Puppet, Window, object};
 use tern_target_tests::rows::{row, rows};
 use tern_target_tests::sched::{LONG_SLICE, counter};
 
@@ -25,8 +25,89 @@ root_task!(main);
 
 fn main(boot: &'static BootInfo) {
     let mut system = System::new(boot);
+    taken_away(&mut system);
     interrupts_nobody(&mut system);
     replaced(&mut system);
+}
+
+/// Counts in the word at x0.
+#[unsafe(naked)]
+extern "C" fn write() -> ! {
+    core::arch::naked_asm!("2: add x1, x1, #1", "str x1, [x0]", "b 2b")
+}
+
+/// Threads of all other cores write to a page without pause. Once the right to do so has been taken away, nothing is
+/// written any more, and each of them faults.
+fn taken_away(system: &mut System) {
+    let attributes = VmAttributes::default();
+    let page = object::<SmallPage>(system);
+    let size = 1 << 21;
+    let place = system.addresses(size, size).expect("addresses").start;
+    let vaddr = place as u64;
+    let table = object::<PageTable>(system);
+    let copy = |system: &mut System| system.copy(page, CapRights::all()).expect("a copy");
+    // The tables above, and one of the page's own.
+    let large = object::<LargePage>(system);
+    system
+        .map_at(init::VSPACE, large, place, CapRights::READ, attributes)
+        .expect("mapped");
+    large.unmap().expect("unmapped");
+    table.map(init::VSPACE, vaddr, attributes).expect("mapped");
+    let alias = Window::map(system, page);
+    let writers: Vec<(Puppet, usize)> = (1..system.cores())
+        .map(|core| (Puppet::new(system, core, 100), core * 64))
+        .collect();
+    for round in 0..12 {
+        let target = copy(system);
+        let map = |rights| {
+            target
+                .map(init::VSPACE, vaddr, rights, attributes)
+                .expect("mapped");
+        };
+        map(CapRights::READ_WRITE);
+        for (writer, offset) in &writers {
+            let before = alias.read(*offset);
+            writer.start(&UserContext {
+                pc: write as *const () as u64,
+                x0: vaddr + *offset as u64,
+                x1: before,
+                ..UserContext::default()
+            });
+            while alias.read(*offset) <= before + 2 {}
+        }
+        match round % 4 {
+            0 => {
+                row("page.unmap.every-core");
+                target.unmap().expect("unmapped");
+            }
+            1 => {
+                row("page.map.every-core");
+                map(CapRights::READ);
+            }
+            2 => {
+                row("page.delete");
+                target.slot().delete().expect("deleted");
+            }
+            _ => {
+                row("page-table.unmap.every-core");
+                table.unmap().expect("unmapped");
+            }
+        }
+        let after: Vec<u64> = writers
+            .iter()
+            .map(|(_, offset)| alias.read(*offset))
+            .collect();
+        for ((writer, offset), after) in writers.iter().zip(after) {
+            let fault = writer.fault();
+            assert_eq!(fault.label(), 6);
+            assert_eq!(alias.read(*offset), after, "it has written on");
+        }
+        if round % 4 == 3 {
+            table.map(init::VSPACE, vaddr, attributes).expect("mapped");
+        }
+        let _ = target.slot().delete();
+    }
+    table.unmap().expect("unmapped");
 }
 
 /// Three words, each alone in a granule of exclusive accesses.
