@@ -3,6 +3,7 @@
 //!
 //! cores: 2 4
 //! icount: both
+//! timeout: 240
 
 #![no_std]
 #![no_main]
@@ -57,7 +58,7 @@ fn taken_away(system: &mut System) {
     let writers: Vec<(Puppet, usize)> = (1..system.cores())
         .map(|core| (Puppet::new(system, core, 100), core * 64))
         .collect();
-    for round in 0..12 {
+    for round in 0..8 {
         let target = copy(system);
         let map = |rights| {
             target
@@ -65,16 +66,26 @@ fn taken_away(system: &mut System) {
                 .expect("mapped");
         };
         map(CapRights::READ_WRITE);
-        for (writer, offset) in &writers {
-            let before = alias.read(*offset);
+        let words = || -> Vec<u64> {
+            writers
+                .iter()
+                .map(|(_, offset)| alias.read(*offset))
+                .collect()
+        };
+        let before = words();
+        for ((writer, offset), &before) in writers.iter().zip(&before) {
             writer.start(&UserContext {
                 pc: write as *const () as u64,
                 x0: vaddr + *offset as u64,
                 x1: before,
                 ..UserContext::default()
             });
-            while alias.read(*offset) <= before + 2 {}
         }
+        while words()
+            .iter()
+            .zip(&before)
+            .any(|(now, before)| now <= before)
+        {}
         match round % 4 {
             0 => {
                 row("page.unmap.every-core");
@@ -93,10 +104,7 @@ fn taken_away(system: &mut System) {
                 table.unmap().expect("unmapped");
             }
         }
-        let after: Vec<u64> = writers
-            .iter()
-            .map(|(_, offset)| alias.read(*offset))
-            .collect();
+        let after = words();
         for ((writer, offset), after) in writers.iter().zip(after) {
             let fault = writer.fault();
             assert_eq!(fault.label(), 6);
