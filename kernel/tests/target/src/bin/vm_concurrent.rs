@@ -15,8 +15,8 @@ use core::arch::asm;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use libsel4::{
-    BootInfo, Cap, CapRights, LargePage, PageTable, SmallPage, System, Thread, ThreadBuilder,
-    UserContext, VmAttributes, init, root_task,
+    AsidPool, BootInfo, Cap, CapRights, LargePage, PageTable, SmallPage, System, Thread,
+    ThreadBuilder, UserContext, VSpace, VmAttributes, init, root_task,
 };
 use tern_target_tests::objects::{Puppet, Window, object};
 use tern_target_tests::rows::{row, rows};
@@ -27,6 +27,7 @@ root_task!(main);
 fn main(boot: &'static BootInfo) {
     let mut system = System::new(boot);
     taken_away(&mut system);
+    pool_deleted(&mut system);
     interrupts_nobody(&mut system);
     replaced(&mut system);
 }
@@ -118,6 +119,76 @@ fn taken_away(system: &mut System) {
     table.unmap().expect("unmapped");
 }
 
+/// The pool of an address space is deleted while threads of all other cores run in it.
+fn pool_deleted(system: &mut System) {
+    /// Where code and data are there.
+    const CODE: usize = 0x40_0000;
+    const DATA: usize = 0x40_1000;
+    /// `add x1, x1, #1`, `str x1, [x0]`, `b` to the first.
+    const PROGRAM: [u64; 2] = [0xf900_0001_9100_0421, 0x17ff_fffe];
+    row("asid.delete-pool.running");
+    let attributes = VmAttributes::default();
+    let [code, data] = [0; 2].map(|_| object::<SmallPage>(system));
+    let window = Window::map(system, code);
+    for (index, words) in PROGRAM.into_iter().enumerate() {
+        window.write(index * 8, words);
+    }
+    code.unify_instruction(0, 4096).expect("unified");
+    let alias = Window::map(system, data);
+    let writers: Vec<(Puppet, usize)> = (1..system.cores())
+        .map(|core| (Puppet::new(system, core, 100), core * 64))
+        .collect();
+    for _ in 0..4 {
+        let space = object::<VSpace>(system);
+        let memory = system.untyped(12).expect("memory");
+        let pool = system.slot().expect("a slot");
+        init::ASID_CONTROL.make_pool(memory, &pool).expect("a pool");
+        AsidPool::at(pool.index)
+            .assign(space)
+            .expect("an identifier");
+        for (page, vaddr) in [(code, CODE), (data, DATA)] {
+            let copy = system.copy(page, CapRights::all()).expect("a copy");
+            system
+                .map_at(space, copy, vaddr, CapRights::READ_WRITE, attributes)
+                .expect("mapped");
+        }
+        let words = || -> Vec<u64> {
+            writers
+                .iter()
+                .map(|(_, offset)| alias.read(*offset))
+                .collect()
+        };
+        let before = words();
+        for ((writer, offset), &before) in writers.iter().zip(&before) {
+            let faults = Some(writer.faults);
+            writer
+                .tcb
+                .set_space(faults, init::CNODE, 0, space)
+                .expect("set");
+            writer.start(&UserContext {
+                pc: CODE as u64,
+                x0: (DATA + offset) as u64,
+                x1: before,
+                ..UserContext::default()
+            });
+        }
+        while words()
+            .iter()
+            .zip(&before)
+            .any(|(now, before)| now <= before)
+        {}
+        pool.delete().expect("deleted");
+        let after = words();
+        for ((writer, offset), after) in writers.iter().zip(after) {
+            // The handler is the capability as it is: without a badge.
+            let fault = writer.faults.recv(writer.reply);
+            assert_eq!(fault.label(), 6);
+            assert_eq!(alias.read(*offset), after, "it has written on");
+        }
+        system.destroy(memory).expect("destroyed");
+    }
+}
+
 /// Three words, each alone in a granule of exclusive accesses.
 #[repr(C, align(4096))]
 struct Watch {
@@ -189,7 +260,7 @@ fn interrupts_nobody(system: &mut System) {
     large.unmap().expect("unmapped");
     let vaddr = place as u64;
     let changes = |_: &mut System, _: &Thread<bool>| {
-        for _ in 0..20 {
+        for _ in 0..5 {
             large
                 .map(init::VSPACE, vaddr, CapRights::READ, attributes)
                 .expect("mapped");
@@ -261,7 +332,7 @@ fn replaced(system: &mut System) {
     for _ in 0..5 {
         let before = counts();
         let mut rounds = 0;
-        while rounds < 50
+        while rounds < 10
             || counts()
                 .iter()
                 .zip(&before)
