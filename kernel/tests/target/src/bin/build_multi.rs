@@ -1,6 +1,7 @@
 //! A kernel built for several cores has the labels, calls and interrupts of one wherever it runs, on a single core too.
 //!
 //! cores: 1 2 4
+//! gic: 2 3
 
 #![no_std]
 #![no_main]

@@ -3,6 +3,7 @@
 //!
 //! config: MAX_NUM_NODES=1
 //! cores: 1 4
+//! gic: 2 3
 
 #![no_std]
 #![no_main]
@@ -88,6 +89,8 @@ fn labels(system: &mut System) {
         answer::delete_first()
     );
     assert_eq!(control(ISSUE_SGI, &[root], &[5, 7, slot, 64]), answer::ok());
+    // There is no such core: the signal goes nowhere.
+    Cap::<SgiSignal>::from_bits(slot).signal();
 }
 
 fn private_lines(system: &mut System) {
