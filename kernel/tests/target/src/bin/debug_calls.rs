@@ -1,5 +1,6 @@
 //! Debug calls answer, and bad arguments cost a line on the console and nothing else.
 //!
+//! expect: a line in bytes
 //! expect: written byte by byte
 //! expect: 0x9 is no TCB
 //! expect: no core 18446744073709551615 or no interrupt 0
@@ -64,7 +65,7 @@ fn main(boot: &'static BootInfo) {
         after.x0
     };
     rows(&["debug.registers", "debug.put-char.writes"]);
-    for byte in *b"written byte " {
+    for byte in *b"a line in bytes\n" {
         assert_eq!(ask(PUT_CHAR, byte.into(), 0), byte.into());
     }
     row("debug.put-char.low-byte");
