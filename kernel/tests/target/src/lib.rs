@@ -7,3 +7,4 @@ pub mod builds;
 pub mod objects;
 pub mod rows;
 pub mod sched;
+pub mod watch;

@@ -10,8 +10,7 @@
 
 extern crate alloc;
 
-use alloc::{boxed::Box, vec::Vec};
-use core::arch::asm;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use libsel4::{
@@ -20,7 +19,8 @@ use libsel4::{
 };
 use tern_target_tests::objects::{Puppet, Window, object};
 use tern_target_tests::rows::{row, rows};
-use tern_target_tests::sched::{LONG_SLICE, counter};
+use tern_target_tests::sched::counter;
+use tern_target_tests::watch::interrupts;
 
 root_task!(main);
 
@@ -189,63 +189,6 @@ fn pool_deleted(system: &mut System) {
     }
 }
 
-/// Three words, each alone in a granule of exclusive accesses.
-#[repr(C, align(4096))]
-struct Watch {
-    word: AtomicU64,
-    _between: [u64; 511],
-    ready: AtomicU64,
-    _behind: [u64; 511],
-    stop: AtomicU64,
-}
-
-impl Watch {
-    /// Whether the core took an exception while this ran, until it was told to stop. The end of an exception clears the
-    /// exclusive monitor (Arm ARM, *Exception return*), so that the store fails.
-    fn was_interrupted(&self) -> bool {
-        let failed: u64;
-        // SAFETY: accesses to these three words only.
-        unsafe {
-            asm!(
-                "ldxr {value}, [{word}]",
-                "str {one}, [{ready}]",
-                "2: ldr {seen}, [{stop}]",
-                "cbz {seen}, 2b",
-                "stxr {failed:w}, {value}, [{word}]",
-                word = in(reg) self.word.as_ptr(),
-                ready = in(reg) self.ready.as_ptr(),
-                stop = in(reg) self.stop.as_ptr(),
-                one = in(reg) 1u64,
-                value = out(reg) _,
-                seen = out(reg) _,
-                failed = out(reg) failed,
-                options(nostack),
-            );
-        }
-        failed & 1 != 0
-    }
-}
-
-/// Whether the last core was interrupted by what is done.
-fn interrupts(system: &mut System, action: impl FnOnce(&mut System, &Thread<bool>)) -> bool {
-    let watch: &'static Watch = Box::leak(Box::new(Watch {
-        word: AtomicU64::new(0),
-        _between: [0; 511],
-        ready: AtomicU64::new(0),
-        _behind: [0; 511],
-        stop: AtomicU64::new(0),
-    }));
-    let watcher = ThreadBuilder::new("watcher")
-        .core(system.cores() - 1)
-        .budget(LONG_SLICE)
-        .spawn(system, || watch.was_interrupted())
-        .expect("a thread");
-    while watch.ready.load(Ordering::Relaxed) == 0 {}
-    action(system, &watcher);
-    watch.stop.store(1, Ordering::Relaxed);
-    watcher.join(system).expect("its answer")
-}
-
 fn interrupts_nobody(system: &mut System) {
     row("page.interrupts-nobody");
     let page = object::<SmallPage>(system);
@@ -275,12 +218,13 @@ fn interrupts_nobody(system: &mut System) {
             table.unmap().expect("unmapped");
         }
     };
-    assert!(!interrupts(system, changes), "mapping and unmapping");
+    let last = system.cores() - 1;
+    assert!(!interrupts(system, last, changes), "mapping and unmapping");
     // What does interrupt it is seen.
     let priority = |_: &mut System, watcher: &Thread<bool>| {
         watcher.set_priority(120).expect("set");
     };
-    assert!(interrupts(system, priority), "another priority");
+    assert!(interrupts(system, last, priority), "another priority");
 }
 
 fn replaced(system: &mut System) {
