@@ -77,7 +77,7 @@ fn name_thread(k: &mut Kernel<'_>, caller: TcbRef, cptr: u64) {
         return;
     };
     let mut name = ThreadName([0; MAX_THREAD_NAME + 1]);
-    for (index, byte) in name.0.iter_mut().take(MAX_THREAD_NAME).enumerate() {
+    for (index, byte) in name.0.iter_mut().enumerate() {
         let word = k.read_user_word(buffer, 1 + index / 8);
         *byte = word.to_le_bytes()[index % 8];
         if *byte == 0 {
@@ -107,8 +107,11 @@ impl fmt::Display for Name<'_, '_> {
             .position(|&byte| byte == 0)
             .unwrap_or(name.len());
         match core::str::from_utf8(&name[..end]) {
-            Ok("") | Err(_) => write!(f, "{:?}", self.1),
-            Ok(name) => f.write_str(name),
+            Ok("") | Err(_) => {
+                let width = f.width().unwrap_or(0);
+                write!(f, "{:<#width$x}", self.1.address())
+            }
+            Ok(name) => f.pad(name),
         }
     }
 }
@@ -157,7 +160,7 @@ fn dump(k: &Kernel<'_>) {
         };
         kprintln!(
             "{:<24} {:<16} {:>#16x} {:>4} {:>4}  {queue}",
-            format_args!("{}", Name(k, tcb)),
+            Name(k, tcb),
             State(k, tcb),
             k.get(tcb.context()).fault_ip,
             thread.priority,

@@ -3,6 +3,8 @@
 
 #![no_std]
 
+pub mod builds;
 pub mod objects;
 pub mod rows;
 pub mod sched;
+pub mod watch;

@@ -158,6 +158,11 @@ impl Window {
         }
     }
 
+    /// A page that is mapped there for reading and writing.
+    pub fn of_page(start: usize) -> Self {
+        Self { start, size: 4096 }
+    }
+
     /// What a region maps.
     pub fn of(region: &Region) -> Self {
         Self {

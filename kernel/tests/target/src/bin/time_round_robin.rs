@@ -118,7 +118,10 @@ fn moved(bench: &mut Bench) {
         loop {
             let now = time::counter();
             if first == 0 && start.load(Ordering::Relaxed) != 0 {
-                first = now;
+                // Not `now`: the move may have happened since.
+                first = time::counter();
+                last = first;
+                continue;
             }
             if first != 0 && now - last > ticks(1_000) && last > first {
                 LONGEST.store(last - first, Ordering::Relaxed);
