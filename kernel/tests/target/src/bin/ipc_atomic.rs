@@ -47,12 +47,12 @@ fn messages(bench: &mut Bench, core: usize, priority: u8) {
         ready.wait();
         for turn in 1..=TURNS {
             let message = Message::new(turn);
-            label = match turn % 2 {
-                0 => syscall::nb_send_wait(ping.bits(), message, pong.bits()).label(),
-                _ => syscall::nb_send_recv(ping.bits(), message, pong.bits(), reply.bits()).label(),
+            let received = match turn % 2 {
+                0 => syscall::nb_send_wait(ping.bits(), message, pong.bits()),
+                _ => syscall::nb_send_recv(ping.bits(), message, pong.bits(), reply.bits()),
             };
+            assert_eq!(received.label(), turn + ANSWER);
         }
-        label
     });
     first.join(&mut bench.system).unwrap();
     other.join(&mut bench.system).unwrap();
