@@ -6,7 +6,7 @@
 
 use libsel4::abi::ObjectType;
 use libsel4::{
-    BootInfo, Cap, CapRights, Endpoint, Message, Reply, SlotPath, System, init, ipc_buffer,
+    BootInfo, Cap, CapRights, Endpoint, Error, Message, Reply, SlotPath, System, init, ipc_buffer,
     root_task,
 };
 use tern_target_tests::calls::{
@@ -44,6 +44,7 @@ fn main(boot: &'static BootInfo) {
     bench.badges();
     bench.rights(&mut system);
     bench.unanswerable(&mut system);
+    bench.passive_receiver(&mut system);
     bench.reply_objects(&mut system);
     bench.one_kind();
     bench.endpoint_goes(&mut system);
@@ -165,6 +166,30 @@ impl Bench {
                 assert_eq!(self.endpoint.wait().label(), 7);
                 self.is_inactive(&self.puppet);
             }
+        }
+    }
+
+    /// A receiver that has no scheduling context gets the message of a call that cannot be answered, and runs when it is
+    /// given one; the caller keeps its own.
+    fn passive_receiver(&self, system: &mut System) {
+        row("syscall.call.receiver-goes-on");
+        let weak = system
+            .copy(self.endpoint, CapRights::WRITE)
+            .expect("a copy");
+        for (through, number) in [(weak, RECV), (self.endpoint, WAIT)] {
+            let receive = receive(number, self.endpoint.bits(), self.reply.bits());
+            self.peer.begin_syscall(&receive);
+            self.settler.settle();
+            self.peer.sched.unbind().expect("to unbind");
+            let call = call_registers(CALL, through.bits(), info(7, 0, 1), [8, 0, 0, 0], 0);
+            self.puppet.begin_syscall(&call);
+            self.is_inactive(&self.puppet);
+            assert_eq!(self.peer.faults.poll().badge, 0, "it has no time");
+            let bound = self.puppet.sched.bind(self.peer.tcb);
+            assert_eq!(bound, Err(Error::IllegalOperation), "the caller has it");
+            self.peer.sched.bind(self.peer.tcb).expect("to bind");
+            let after = returned(self.peer.end_of_syscall());
+            assert_eq!((after.x1, after.x2), (info(7, 0, 1), 8));
         }
     }
 

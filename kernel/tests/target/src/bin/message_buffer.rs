@@ -149,6 +149,14 @@ impl Bench {
         }
         self.sender.restore_buffer();
         assert_eq!(self.send_five(), 5);
+        // What counts is the buffer that a waiting sender has when the message goes.
+        let send = call_registers(SEND, self.endpoint.bits(), info(9, 0, 5), [1; 4], 0);
+        self.sender.begin_syscall(&send);
+        self.settler.settle();
+        self.sender.remove_buffer();
+        assert_eq!(self.endpoint.wait().message.length(), 4);
+        returned(self.sender.end_of_syscall());
+        self.sender.restore_buffer();
     }
 
     /// The receiver gets a fault of the sender: what is in its x0, x1 and x2 to x5.

@@ -10,7 +10,7 @@ use core::arch::naked_asm;
 use libsel4::abi::{Invocation, ObjectType, UserContext, cap_type};
 use libsel4::{BootInfo, Cap, CapRights, Message, SlotPath, System, Untyped, init, root_task};
 use tern_target_tests::calls::{
-    CALL, COMBINED, NB_SEND, NB_SEND_WAIT, RECV, SEND, YIELD, combined, returned,
+    CALL, COMBINED, NB_SEND, NB_SEND_WAIT, RECV, SEND, YIELD, combined, combined_with, returned,
 };
 use tern_target_tests::objects::{
     Answer, Ended, Pause, Puppet, Settler, buffer_cap, buffer_word, call_registers, info, kind,
@@ -214,9 +214,9 @@ fn preempted(system: &mut System, pause: &Pause, settler: &Settler, core: usize)
             in_the_midst += u64::from(partly());
         }
         assert!(in_the_midst > 0, "it was preempted");
-        let after = returned(puppet.end_of_syscall());
-        assert_eq!((after.x0, after.x1), (0, 0));
+        returned(puppet.end_of_syscall())
     };
+    let succeeded = |after: UserContext| assert_eq!((after.x0, after.x1), (0, 0));
 
     // Revoke.
     for index in 0..COPIES {
@@ -229,7 +229,7 @@ fn preempted(system: &mut System, pause: &Pause, settler: &Settler, core: usize)
     let revoke = call_registers(CALL, init::CNODE.bits(), info(label, 0, 2), words, 0);
     let mut copy = system.slot().expect("a slot");
     let mut is_empty = |index| is_slot_empty(&mut copy, slot(index));
-    watch(&revoke, &mut || is_empty(0) != is_empty(COPIES - 1));
+    succeeded(watch(&revoke, &mut || is_empty(0) != is_empty(COPIES - 1)));
     assert!(is_empty(0) && is_empty(COPIES / 2) && is_empty(COPIES - 1));
     assert_eq!(kind(original.slot()), cap_type::NOTIFICATION);
 
@@ -242,7 +242,9 @@ fn preempted(system: &mut System, pause: &Pause, settler: &Settler, core: usize)
     let words = [node.slot().index, 64, 0, 0];
     let label = Invocation::CNodeDelete.label();
     let delete = call_registers(CALL, init::CNODE.bits(), info(label, 0, 2), words, 0);
-    watch(&delete, &mut || kind(node.slot()) == cap_type::ZOMBIE);
+    succeeded(watch(&delete, &mut || {
+        kind(node.slot()) == cap_type::ZOMBIE
+    }));
     assert_eq!(kind(node.slot()), cap_type::NULL);
 
     // Retype, which clears the memory of what was there before.
@@ -256,7 +258,17 @@ fn preempted(system: &mut System, pause: &Pause, settler: &Settler, core: usize)
     let label = Invocation::UntypedRetype.label();
     let words = [ObjectType::LargePage as u64, 0, 0, 0];
     let retype = call_registers(CALL, memory.bits(), info(label, 1, 6), words, 0);
-    watch(&retype, &mut || kind(slot) == cap_type::NULL);
+    succeeded(watch(&retype, &mut || kind(slot) == cap_type::NULL));
+    assert_eq!(kind(slot), cap_type::FRAME);
+    // In the first phase of a combined call: all of it is done again, and the second phase follows.
+    slot.delete().expect("to delete");
+    fill(memory, slot);
+    let source = system.notification().expect("a notification");
+    let (info, source) = (info(label, 1, 6), source.bits());
+    let retype = combined_with(NB_SEND_WAIT, memory.bits(), source, 0, info, words);
+    libsel4::syscall::signal(source);
+    let after = watch(&retype, &mut || kind(slot) == cap_type::NULL);
+    assert_eq!((after.x0, after.x1), (0, info));
     assert_eq!(kind(slot), cap_type::FRAME);
     settler.settle();
 }

@@ -456,6 +456,11 @@ impl Bench {
             self.alone(before, &changed);
             returned(self.peer.end_of_syscall());
         }
+        if poll {
+            rows(&["syscall.result.notification", "syscall.result.nothing"]);
+        } else {
+            row("syscall.result.notification");
+        }
         let at_notification = UserContext {
             x0: self.notification.bits(),
             ..*before
@@ -519,6 +524,11 @@ impl Bench {
                     ..registers(number, x0, x1)
                 }
             };
+            if number == REPLY_RECV {
+                rows(&["ipc.combined.reply-recv", "ipc.combined.message"]);
+            } else {
+                row("ipc.combined.message");
+            }
             // The peer has called, and is answered; then it calls again, which is received.
             self.peer_begins(CALL, info(3, 0, 0));
             self.endpoint.recv(self.peer_reply);
@@ -541,6 +551,7 @@ impl Bench {
                 self.peer_reply.send(Message::new(12));
                 assert_eq!(returned(self.peer.end_of_syscall()).x1, info(12, 0, 0));
             }
+            row("syscall.result.notification");
             // A signal as the second half, there already or later.
             let before = with(self.notification.bits(), ODD_INFO, self.peer_reply.bits());
             self.signaller.signal();

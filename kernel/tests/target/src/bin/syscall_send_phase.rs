@@ -165,6 +165,14 @@ impl Bench {
                 }
             });
         }
+        // A signal is not given either.
+        let signal = system
+            .mint(self.notification, CapRights::all(), 4)
+            .expect("a badge");
+        for number in OTHER {
+            self.is_silent(number, signal.bits(), info(0, 3, 0));
+            assert_eq!(self.notification.poll(), 0, "{number}");
+        }
         row("syscall.order.extra-then-decode");
         // An empty slot, a right that is missing, a label that is none.
         let mute = system.copy(self.endpoint, CapRights::READ).expect("a copy");
