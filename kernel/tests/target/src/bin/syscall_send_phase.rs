@@ -283,8 +283,12 @@ impl Bench {
         let signal = system
             .mint(self.notification, CapRights::all(), 4)
             .expect("a badge");
-        self.puppet
-            .syscall(&self.registers(CALL, signal.bits(), info(1, 0, 1)));
+        let comes_back_empty = |cap| {
+            let before = self.registers(CALL, cap, info(1, 0, 1));
+            let after = returned(self.puppet.syscall(&before));
+            assert_eq!((after.x0, after.x1), (0, 0));
+        };
+        comes_back_empty(signal.bits());
         assert_eq!(self.notification.poll(), 4, "call");
         for number in [SEND].into_iter().chain(OTHER) {
             self.is_silent(number, signal.bits(), info(1, 0, 1));
@@ -292,8 +296,7 @@ impl Bench {
         }
         row("syscall.send-phase.reply-idle");
         let idle = system.reply().expect("a reply object");
-        self.puppet
-            .syscall(&self.registers(CALL, idle.bits(), info(1, 0, 1)));
+        comes_back_empty(idle.bits());
         for number in [SEND].into_iter().chain(OTHER) {
             self.is_silent(number, idle.bits(), info(1, 0, 1));
         }
