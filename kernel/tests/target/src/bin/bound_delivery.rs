@@ -220,6 +220,10 @@ impl Bench {
         self.reply.send(Message::new(8));
         assert_eq!(returned(self.puppet.end_of_syscall()).x1, info(8, 0, 0));
         next();
+        // It signals itself by a call, which is no receive.
+        let call = call_registers(CALL, self.signal.bits(), 0, WORDS, 0);
+        assert_eq!(returned(self.puppet.syscall(&call)).x0, 0);
+        next();
         row("bound.not-in-wait");
         let wait = self.registers(WAIT, other.bits());
         self.waits(&self.puppet, &wait);

@@ -52,6 +52,7 @@ fn main(boot: &'static BootInfo) {
         bench.from_faulter(number, nobody);
         bench.from_receiver(number, nobody);
         bench.not_for_notifications(number);
+        bench.before_a_signal(number, nobody);
     }
 }
 
@@ -171,6 +172,28 @@ impl Bench {
         let send = call_registers(SEND, self.endpoint.bits(), info(9, 0, 0), [0; 4], 0);
         returned(self.taker.syscall(&send));
         assert_eq!(returned(self.owner.end_of_syscall()).x1, info(9, 0, 0));
+    }
+
+    /// The taker's receive ends at once, with its bound notification's word, and takes the object all the same.
+    fn before_a_signal(&self, number: i64, nobody: Cap<Endpoint>) {
+        row("syscall.receive.reclaim-then-bound");
+        if number == REPLY_RECV {
+            return;
+        }
+        let call = call_registers(CALL, self.endpoint.bits(), info(3, 0, 0), [0; 4], 0);
+        self.owner.begin_syscall(&call);
+        assert_eq!(self.endpoint.recv(self.reply).label(), 3);
+        self.taker
+            .tcb
+            .bind_notification(self.notification)
+            .expect("to bind");
+        self.signal.signal();
+        let mut before = receive(number, nobody.bits(), self.copy.bits());
+        before.x8 = 0;
+        assert_eq!(returned(self.taker.syscall(&before)).x0, 0x40);
+        self.taker.tcb.unbind_notification().expect("to unbind");
+        self.reply.send(Message::new(4));
+        self.is_still(&self.owner);
     }
 
     /// A receive from a notification leaves it alone.

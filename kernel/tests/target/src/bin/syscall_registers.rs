@@ -264,6 +264,12 @@ impl Bench {
             &registers(CALL, target, info(999, 0, 0)),
             &[(0, 0), (1, info(3, 0, 0))],
         );
+        row("message.info.label-whole");
+        let suspend = Invocation::TcbSuspend.label();
+        for bit in [8, 16, 31, 32, 51] {
+            let registers = registers(CALL, target, info(suspend | 1 << bit, 0, 0));
+            self.alone(&registers, &[(0, 0), (1, info(3, 0, 0))]);
+        }
     }
 
     /// Send and NBSend: to everything that there is.
