@@ -32,6 +32,46 @@ pub const RECEIVING: [i64; 7] = [
     NB_SEND_WAIT,
 ];
 
+/// Registers of which each has a value of its own.
+pub const DISTINCT: UserContext = UserContext {
+    pc: 0,
+    sp: 0x9_0000,
+    spsr: 0x9000_0000,
+    x0: 100,
+    x1: 0,
+    x2: 102,
+    x3: 103,
+    x4: 104,
+    x5: 105,
+    x6: 106,
+    x7: 0,
+    x8: 108,
+    x9: 109,
+    x10: 110,
+    x11: 111,
+    x12: 112,
+    x13: 113,
+    x14: 114,
+    x15: 115,
+    x16: 116,
+    x17: 117,
+    x18: 118,
+    x19: 119,
+    x20: 120,
+    x21: 121,
+    x22: 122,
+    x23: 123,
+    x24: 124,
+    x25: 125,
+    x26: 126,
+    x27: 127,
+    x28: 128,
+    x29: 129,
+    x30: 130,
+    tpidr_el0: 0x1111,
+    tpidrro_el0: 0x2222,
+};
+
 /// The registers after a system call that came back.
 #[track_caller]
 pub fn returned(ended: Ended) -> UserContext {

@@ -9,23 +9,15 @@ use libsel4::{
     BootInfo, CNode, CNodeCapData, Cap, CapRights, Message, SlotPath, System, UserContext, VSpace,
     init, root_task,
 };
+use tern_target_tests::calls::{
+    CALL, NB_SEND, NB_SEND_WAIT, NB_WAIT, RECEIVING, RECV, REPLY_RECV, SEND, WAIT,
+};
 use tern_target_tests::objects::{
     Answer, Ended, Puppet, buffer_cap, call_registers, info, kind, object,
 };
 use tern_target_tests::rows::{row, rows};
 
 root_task!(main);
-
-const CALL: i64 = -1;
-const REPLY_RECV: i64 = -2;
-const NB_SEND_RECV: i64 = -3;
-const NB_SEND_WAIT: i64 = -4;
-const SEND: i64 = -5;
-const NB_SEND: i64 = -6;
-const RECV: i64 = -7;
-const NB_RECV: i64 = -8;
-const WAIT: i64 = -9;
-const NB_WAIT: i64 = -10;
 
 /// Behind the root CNode's guard.
 const UNRESOLVABLE: u64 = 1 << 12 | 9;
@@ -117,16 +109,21 @@ fn receiving(system: &mut System, puppet: &Puppet) {
     let tcb = init::TCB.bits();
     let empty = system.slot().expect("a slot").index;
     assert_eq!(kind(SlotPath::in_root(empty)), cap_type::NULL);
+    // Of every other kind that there is.
+    let others = [
+        init::CNODE.bits(),
+        init::VSPACE.bits(),
+        init::IRQ_CONTROL.bits(),
+        init::ASID_CONTROL.bits(),
+        init::ASID_POOL.bits(),
+        init::SCHED_CONTEXT.bits(),
+        init::DOMAIN_SET.bits(),
+        init::BOOT_INFO_FRAME.bits(),
+        system.boot().sched_control(0).bits(),
+        system.untyped(12).expect("memory").bits(),
+    ];
 
-    for number in [
-        RECV,
-        NB_RECV,
-        WAIT,
-        NB_WAIT,
-        REPLY_RECV,
-        NB_SEND_RECV,
-        NB_SEND_WAIT,
-    ] {
+    for number in RECEIVING {
         rows(&[
             "syscall.receive.lookup",
             "syscall.receive.kind",
@@ -146,6 +143,13 @@ fn receiving(system: &mut System, puppet: &Puppet) {
             "{number}"
         );
         for source in [0, empty, tcb, x6, blind.bits(), deaf.bits(), bound.bits()] {
+            assert_eq!(
+                ask(source, x6),
+                fault(source, true, MISSING),
+                "{number}, {source}"
+            );
+        }
+        for source in others {
             assert_eq!(
                 ask(source, x6),
                 fault(source, true, MISSING),
@@ -182,6 +186,12 @@ fn receiving(system: &mut System, puppet: &Puppet) {
                 fault(x6, true, MISSING),
                 "{number}, x6 {x6}"
             );
+        }
+        // ReplyRecv would invoke them first.
+        if number != REPLY_RECV {
+            for x6 in others {
+                assert_eq!(ask(source, x6), fault(x6, true, MISSING));
+            }
         }
         row("syscall.receive.reply-unused");
         // Notifications do not: it is not looked at.

@@ -5,15 +5,11 @@
 
 use libsel4::abi::{Invocation, UserContext};
 use libsel4::{BootInfo, Cap, CapRights, Endpoint, Message, Reply, System, ipc_buffer, root_task};
-use tern_target_tests::objects::{
-    Answer, Ended, Puppet, Settler, buffer_word, call_registers, info,
-};
+use tern_target_tests::calls::{DISTINCT, RECV, SEND, returned};
+use tern_target_tests::objects::{Answer, Puppet, Settler, buffer_word, call_registers, info};
 use tern_target_tests::rows::{row, rows};
 
 root_task!(main);
-
-const SEND: i64 = -5;
-const RECV: i64 = -7;
 
 fn main(boot: &'static BootInfo) {
     let mut system = System::new(boot);
@@ -25,13 +21,6 @@ fn main(boot: &'static BootInfo) {
     every_register(&mut system, &puppet, endpoint, reply);
     invocations(&mut system, &puppet);
     buffers_anywhere(&mut system, &puppet, endpoint, reply);
-}
-
-fn returned(ended: Ended) -> UserContext {
-    match ended {
-        Ended::Returned(registers) => registers,
-        Ended::Faulted(fault) => panic!("a fault: {fault:?}"),
-    }
 }
 
 /// The word that a test message has in each place.
@@ -253,35 +242,6 @@ fn every_register(
 ) {
     row("syscall.registers.preserved");
     let notification = system.notification().expect("a notification");
-    let base = UserContext {
-        sp: 0x9_0000,
-        spsr: 0x9000_0000,
-        x9: 9,
-        x10: 10,
-        x11: 11,
-        x12: 12,
-        x13: 13,
-        x14: 14,
-        x15: 15,
-        x16: 16,
-        x17: 17,
-        x18: 18,
-        x19: 19,
-        x20: 20,
-        x21: 21,
-        x22: 22,
-        x23: 23,
-        x24: 24,
-        x25: 25,
-        x26: 26,
-        x27: 27,
-        x28: 28,
-        x29: 29,
-        x30: 30,
-        tpidr_el0: 0x1111,
-        tpidrro_el0: 0x2222,
-        ..UserContext::default()
-    };
     let check = |after: UserContext, before: UserContext| {
         let expected = UserContext {
             pc: Puppet::trap_address() + 4,
@@ -302,7 +262,7 @@ fn every_register(
         x6,
         x7: number as u64,
         x8,
-        ..base
+        ..DISTINCT
     };
     let (ep, note) = (endpoint.bits(), notification.bits());
     for before in [

@@ -48,9 +48,9 @@ fn main(boot: &'static BootInfo) {
     };
     let nobody = system.endpoint().expect("an endpoint");
     for number in WITH_REPLY {
-        bench.from_caller(number, nobody);
-        bench.from_faulter(number, nobody);
-        bench.from_receiver(number, nobody);
+        bench.caller_loses(number, nobody);
+        bench.faulter_loses(number, nobody);
+        bench.receiver_loses(number, nobody);
         bench.not_for_notifications(number);
         bench.before_a_signal(number, nobody);
     }
@@ -81,7 +81,7 @@ impl Bench {
         assert_eq!(puppet.faults.poll().badge, 0, "it does not run");
     }
 
-    fn from_caller(&self, number: i64, nobody: Cap<Endpoint>) {
+    fn caller_loses(&self, number: i64, nobody: Cap<Endpoint>) {
         rows(&[
             "syscall.receive.reclaim-caller",
             "syscall.receive.reclaim-calls",
@@ -121,7 +121,7 @@ impl Bench {
         assert_eq!(returned(self.owner.end_of_syscall()).x1, info(6, 0, 0));
     }
 
-    fn from_faulter(&self, number: i64, nobody: Cap<Endpoint>) {
+    fn faulter_loses(&self, number: i64, nobody: Cap<Endpoint>) {
         row("syscall.receive.reclaim-faulter");
         let unknown = call_registers(-1000, 1, 2, [3; 4], 6);
         self.owner.begin_syscall(&unknown);
@@ -139,7 +139,7 @@ impl Bench {
         self.taker_has_it(number, nobody);
     }
 
-    fn from_receiver(&self, number: i64, nobody: Cap<Endpoint>) {
+    fn receiver_loses(&self, number: i64, nobody: Cap<Endpoint>) {
         row("syscall.receive.reclaim-receiver");
         let wait = receive(RECV, self.endpoint.bits(), self.reply.bits());
         self.owner.begin_syscall(&wait);

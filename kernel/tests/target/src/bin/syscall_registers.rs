@@ -10,53 +10,13 @@ use libsel4::{
     root_task,
 };
 use tern_target_tests::calls::{
-    CALL, NB_RECV, NB_SEND, NB_SEND_RECV, NB_SEND_WAIT, NB_WAIT, RECEIVING, RECV, REPLY_RECV, SEND,
-    WAIT, YIELD, returned,
+    CALL, DISTINCT, NB_RECV, NB_SEND, NB_SEND_RECV, NB_SEND_WAIT, NB_WAIT, RECEIVING, RECV,
+    REPLY_RECV, SEND, WAIT, YIELD, returned,
 };
 use tern_target_tests::objects::{Answer, Puppet, Settler, info, object};
 use tern_target_tests::rows::{row, rows};
 
 root_task!(main);
-
-/// Every register has a value of its own.
-const BASE: UserContext = UserContext {
-    pc: 0,
-    sp: 0x9_0000,
-    spsr: 0x9000_0000,
-    x0: 100,
-    x1: 0,
-    x2: 102,
-    x3: 103,
-    x4: 104,
-    x5: 105,
-    x6: 106,
-    x7: 0,
-    x8: 108,
-    x9: 109,
-    x10: 110,
-    x11: 111,
-    x12: 112,
-    x13: 113,
-    x14: 114,
-    x15: 115,
-    x16: 116,
-    x17: 117,
-    x18: 118,
-    x19: 119,
-    x20: 120,
-    x21: 121,
-    x22: 122,
-    x23: 123,
-    x24: 124,
-    x25: 125,
-    x26: 126,
-    x27: 127,
-    x28: 128,
-    x29: 129,
-    x30: 130,
-    tpidr_el0: 0x1111,
-    tpidrro_el0: 0x2222,
-};
 
 /// A message information word with every bit that a kernel could change.
 const ODD_INFO: u64 = 0xdead_beef_cafe_ffff;
@@ -66,7 +26,7 @@ fn registers(number: i64, x0: u64, x1: u64) -> UserContext {
         x0,
         x1,
         x7: number as u64,
-        ..BASE
+        ..DISTINCT
     }
 }
 
@@ -182,7 +142,7 @@ impl Bench {
             assert_eq!((received.badge, received.label()), (0xbad9e, 8));
             assert_eq!(
                 Answer::of(&received.message).words,
-                [BASE.x2, BASE.x3],
+                [DISTINCT.x2, DISTINCT.x3],
                 "the words that it sends"
             );
             let words = [21, 22, 23, 24];
@@ -217,7 +177,7 @@ impl Bench {
         let answered = returned(self.peer.end_of_syscall());
         assert_eq!(
             [answered.x0, answered.x1, answered.x2],
-            [0, info(5, 0, 1), BASE.x2]
+            [0, info(5, 0, 1), DISTINCT.x2]
         );
 
         let invoke = |cap: u64, method: Invocation, length, changed: &[(usize, u64)]| {
@@ -286,7 +246,10 @@ impl Bench {
         self.waits(&before);
         let received = self.endpoint.wait();
         assert_eq!((received.badge, received.label()), (0xbad9e, 8));
-        assert_eq!(Answer::of(&received.message).words, [BASE.x2, BASE.x3]);
+        assert_eq!(
+            Answer::of(&received.message).words,
+            [DISTINCT.x2, DISTINCT.x3]
+        );
         self.ends(&before, &[]);
         rows(&[
             "syscall.number.nb-send",
@@ -307,7 +270,7 @@ impl Bench {
             let receiver = returned(self.peer.end_of_syscall());
             assert_eq!(
                 [receiver.x0, receiver.x1, receiver.x2],
-                [0xbad9e, info(8, 0, 1), BASE.x2]
+                [0xbad9e, info(8, 0, 1), DISTINCT.x2]
             );
             rows(&[register_row, "syscall.send-phase.notification"]);
             self.alone(&registers(number, self.signaller.bits(), ODD_INFO), &[]);
@@ -324,7 +287,7 @@ impl Bench {
             let answered = returned(self.peer.end_of_syscall());
             assert_eq!(
                 [answered.x0, answered.x1, answered.x2],
-                [0, info(5, 0, 1), BASE.x2]
+                [0, info(5, 0, 1), DISTINCT.x2]
             );
             // Results and errors are for a Call only.
             rows(&[
@@ -392,9 +355,9 @@ impl Bench {
                 &[
                     (0, 0xbad9e),
                     (1, info(8, 0, 3)),
-                    (2, BASE.x2),
-                    (3, BASE.x3),
-                    (4, BASE.x4),
+                    (2, DISTINCT.x2),
+                    (3, DISTINCT.x3),
+                    (4, DISTINCT.x4),
                 ],
             );
             self.reply.send(Message::new(7));
@@ -429,7 +392,7 @@ impl Bench {
         ] {
             rows(&does);
             // x6 is no reply object, and that does not matter.
-            for x6 in [BASE.x6, u64::MAX, self.target.bits()] {
+            for x6 in [DISTINCT.x6, u64::MAX, self.target.bits()] {
                 let before = UserContext {
                     x6,
                     ..registers(number, self.endpoint.bits(), ODD_INFO)
@@ -443,7 +406,12 @@ impl Bench {
     fn receives(&self, before: &UserContext, poll: bool) {
         for length in 0..=4 {
             let mut changed = [(0, 0xbad9e), (1, info(8, 0, length))].to_vec();
-            let words = [BASE.x2 + 20, BASE.x3 + 20, BASE.x4 + 20, BASE.x5 + 20];
+            let words = [
+                DISTINCT.x2 + 20,
+                DISTINCT.x3 + 20,
+                DISTINCT.x4 + 20,
+                DISTINCT.x5 + 20,
+            ];
             changed.extend((0..length as usize).map(|index| (2 + index, words[index])));
             let sender = UserContext {
                 x2: words[0],
@@ -543,10 +511,13 @@ impl Bench {
             let answered = returned(self.peer.end_of_syscall());
             assert_eq!(
                 [answered.x0, answered.x1, answered.x2, answered.x3],
-                [0, info(6, 0, 2), BASE.x2, BASE.x3]
+                [0, info(6, 0, 2), DISTINCT.x2, DISTINCT.x3]
             );
             self.peer_begins(CALL, info(8, 0, 1));
-            self.ends(&before, &[(0, 0xbad9e), (1, info(8, 0, 1)), (2, BASE.x2)]);
+            self.ends(
+                &before,
+                &[(0, 0xbad9e), (1, info(8, 0, 1)), (2, DISTINCT.x2)],
+            );
             if number == NB_SEND_WAIT {
                 // There is no reply object, so the peer got inactive.
                 self.settler.settle();
