@@ -4,6 +4,7 @@
 #![no_std]
 
 pub mod calls;
+pub mod model;
 pub mod objects;
 pub mod rows;
 pub mod sched;
