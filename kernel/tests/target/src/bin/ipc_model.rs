@@ -23,15 +23,11 @@ use tern_target_tests::sched::affinity;
 root_task!(main);
 
 const STEPS: usize = 2_500;
-/// Some more often than others, so that calls meet servers.
-const NUMBERS: [i64; 15] = [
-    CALL,
+const NUMBERS: [i64; 12] = [
     CALL,
     CALL,
     CALL,
     REPLY_RECV,
-    REPLY_RECV,
-    RECV,
     RECV,
     NB_SEND_RECV,
     NB_SEND_WAIT,
@@ -41,6 +37,8 @@ const NUMBERS: [i64; 15] = [
     WAIT,
     NB_WAIT,
 ];
+/// The threads from this one on are servers, most of the time.
+const FIRST_SERVER: usize = 2;
 const UNRESOLVABLE: u64 = 1 << 12 | 9;
 
 struct Random(u64);
@@ -66,11 +64,11 @@ fn main(boot: &'static BootInfo) {
     let mut model = Model::new(names, cores);
     let settler = Settler::new(&mut system);
     let mut random = Random(0x9e37_79b9_7f4a_7c15 + cores as u64);
-    let (mut seen, mut lent) = ([0; 6], 0);
+    let (mut seen, mut depths) = ([0; 6], [0; 3]);
     let mut step = 0;
     while step < STEPS {
         let thread = random.below(THREADS);
-        if random.below(8) == 0 && model.contexts[thread].is_none() {
+        if random.below(16) == 0 && model.contexts[thread].is_none() {
             let context = random.below(THREADS);
             let cap = &puppets[context].sched;
             cap.unbind().expect("to unbind");
@@ -85,7 +83,7 @@ fn main(boot: &'static BootInfo) {
             continue;
         }
         // Rarely, one that waits for a message loses what it has, and is a passive server.
-        if random.below(3) == 0
+        if random.below(2) == 0
             && matches!(model.states[thread], State::Receives { reply: Some(_), .. })
             && let Some(context) = model.contexts[thread].take()
         {
@@ -95,8 +93,8 @@ fn main(boot: &'static BootInfo) {
         }
         let waits = model.states[thread] != State::Ended;
         let patience = match model.states[thread] {
-            State::Receives { .. } | State::Called { .. } => 16,
-            _ => 6,
+            State::Receives { .. } | State::Called { .. } => 24,
+            _ => 4,
         };
         if waits && random.below(patience) != 0 {
             continue;
@@ -109,7 +107,7 @@ fn main(boot: &'static BootInfo) {
             // It does the same call again, from the start.
             puppets[thread].tcb.resume().expect("to resume");
         } else {
-            let before = any_call(&mut random, &model.names, step as u64);
+            let before = any_call(&mut random, &model, thread, step as u64);
             model.calls[thread] = before;
             puppets[thread].begin_syscall(&before);
         }
@@ -117,7 +115,9 @@ fn main(boot: &'static BootInfo) {
         settler.settle();
         model.run(thread);
         compare_all(&mut model, &puppets, step);
-        lent += model.stacks.iter().map(Vec::len).max().unwrap_or(0);
+        for stack in &model.stacks {
+            depths[stack.len().min(2)] += 1;
+        }
         for state in model.states {
             seen[match state {
                 State::Ended => 0,
@@ -129,8 +129,10 @@ fn main(boot: &'static BootInfo) {
             }] += 1;
         }
     }
-    libsel4::println!("ended, inactive, sends, receives, waits, called: {seen:?}, lent: {lent}");
-    assert!(seen.iter().all(|&count| count > STEPS / 100) && lent > STEPS / 50);
+    libsel4::println!("states {seen:?}, depths of call stacks {depths:?}");
+    assert!(seen.iter().all(|&count| count > STEPS / 100));
+    // Calls within calls are rare, and do happen.
+    assert!(depths[1] > STEPS / 20 && depths[2] > STEPS / 250);
 }
 
 fn compare_all(model: &mut Model, puppets: &[Puppet; THREADS], step: usize) {
@@ -206,32 +208,44 @@ fn names(system: &mut System, bound: &Puppet) -> Vec<(u64, Named)> {
 }
 
 /// A call with arguments that make sense most of the time.
-fn any_call(random: &mut Random, names: &[(u64, Named)], step: u64) -> UserContext {
-    let number = NUMBERS[random.below(NUMBERS.len())];
+fn any_call(random: &mut Random, model: &Model, thread: usize, step: u64) -> UserContext {
+    let names = &model.names;
+    let is_server = thread >= FIRST_SERVER && random.below(4) != 0;
+    let has_lent = model.contexts[thread].is_some_and(|context| context != thread);
+    let number = match (is_server, has_lent) {
+        (true, true) => [CALL, CALL, REPLY_RECV][random.below(3)],
+        (true, false) => RECV,
+        _ => NUMBERS[random.below(NUMBERS.len())],
+    };
     let is_reply: fn(&Named) -> bool = |named| matches!(named, Named::Reply(_));
     let is_source: fn(&Named) -> bool = match random.below(4) {
         0 => |named| matches!(named, Named::Notification(..)),
         _ => |named| matches!(named, Named::Endpoint(..)),
     };
     let is_any: fn(&Named) -> bool = |named| !matches!(named, Named::Nothing | Named::Empty);
-    let mut pick = |is_good: fn(&Named) -> bool| {
-        let careless = random.below(8) == 0;
-        loop {
-            let (address, named) = &names[random.below(names.len())];
-            if careless || is_good(named) {
-                return *address;
-            }
-        }
-    };
+    let mut pick = |is_good: fn(&Named) -> bool| any_name(random, names, is_good);
     let x0 = pick(match number {
         CALL | SEND | NB_SEND => is_any,
         _ => is_source,
     });
+    // Calls mostly go where a passive server waits.
+    let x0 = match passive_server(model) {
+        Some(address) if number == CALL && random.below(4) != 0 => address,
+        _ => x0,
+    };
+    let mut pick = |is_good: fn(&Named) -> bool| any_name(random, names, is_good);
     let x6 = pick(match number {
         NB_SEND_WAIT => is_any,
         _ => is_reply,
     });
     let x8 = pick(is_any);
+    // A server has its own reply object, most of the time.
+    let own = is_server && number != CALL;
+    let x6 = if own {
+        names[names.len() - 1 - thread % 3].0
+    } else {
+        x6
+    };
     let length = random.below(5) as u64;
     UserContext {
         x0,
@@ -245,4 +259,29 @@ fn any_call(random: &mut Random, names: &[(u64, Named)], step: u64) -> UserConte
         x8,
         ..UserContext::default()
     }
+}
+
+/// An address that is good for something, or any.
+fn any_name(random: &mut Random, names: &[(u64, Named)], is_good: fn(&Named) -> bool) -> u64 {
+    let careless = random.below(8) == 0;
+    loop {
+        let (address, named) = &names[random.below(names.len())];
+        if careless || is_good(named) {
+            return *address;
+        }
+    }
+}
+
+/// Where a thread without a scheduling context waits for calls.
+fn passive_server(model: &Model) -> Option<u64> {
+    let waits = (0..THREADS).find_map(|thread| match model.states[thread] {
+        State::Receives { endpoint, .. } if model.contexts[thread].is_none() => Some(endpoint),
+        _ => None,
+    })?;
+    let is_there = |named: &Named| match named {
+        Named::Endpoint(endpoint, rights, _) => *endpoint == waits && rights.is_all(),
+        _ => false,
+    };
+    let found = model.names.iter().find(|(_, named)| is_there(named));
+    found.map(|(address, _)| *address)
 }
