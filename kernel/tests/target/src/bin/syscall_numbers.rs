@@ -145,7 +145,7 @@ fn addresses(system: &mut System, puppet: &Puppet) {
         let fault = puppet.run_to_fault(&at(hypervisor_call, number));
         assert_eq!((fault.label, fault.words[3]), (3, 0x0200_0000));
     }
-    rows(&["syscall.trap.exception-address"]);
+    row("syscall.trap.exception-address");
     let start = hypervisor_call as *const () as u64;
     let fault = puppet.run_to_fault(&at(hypervisor_call, 0));
     assert_eq!((fault.words[0], puppet.registers().pc), (start, start));

@@ -6,8 +6,8 @@
 
 use libsel4::abi::{Invocation, MessageInfo, ObjectType, UserContext, cap_type};
 use libsel4::{
-    BootInfo, CNode, Cap, CapRights, Endpoint, Message, Notification, Reply, SlotPath, SmallPage,
-    System, init, root_task,
+    BootInfo, Cap, CapRights, Endpoint, Message, Notification, Reply, SlotPath, SmallPage, System,
+    init, root_task,
 };
 use tern_target_tests::calls::{
     CALL, COMBINED, NB_SEND, NB_SEND_RECV, RECV, REPLY_RECV, SEND, combined_with, returned,
@@ -55,7 +55,7 @@ fn main(boot: &'static BootInfo) {
         reply: system.reply().expect("a reply object"),
         settler: Settler::new(&mut system),
     };
-    bench.addresses(&mut system);
+    bench.addresses();
     bench.capabilities_of_the_message(&mut system);
     bench.nothing_there(&mut system);
     bench.errors(&mut system);
@@ -129,7 +129,7 @@ impl Bench {
         assert_eq!(returned(self.peer.end_of_syscall()).x1 >> 12, 99);
     }
 
-    fn addresses(&self, _: &mut System) {
+    fn addresses(&self) {
         rows(&["syscall.send-phase.lookup.blocking", "ipc.errors.lookup"]);
         for number in BLOCKING {
             let registers = self.registers(number, UNRESOLVABLE, 0);
@@ -405,5 +405,5 @@ fn half_deleted(system: &mut System, settler: &Settler) -> u64 {
     deleter.tcb.suspend().expect("to suspend");
     settler.settle();
     assert_eq!(kind(node.slot()), cap_type::ZOMBIE);
-    Cap::<CNode>::bits(node)
+    node.bits()
 }
