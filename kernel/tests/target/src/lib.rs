@@ -4,6 +4,8 @@
 #![no_std]
 
 pub mod builds;
+pub mod calls;
+pub mod model;
 pub mod objects;
 pub mod rows;
 pub mod sched;
