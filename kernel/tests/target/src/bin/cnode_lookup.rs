@@ -7,6 +7,7 @@
 use libsel4::abi::{Invocation, cap_type};
 use libsel4::{BootInfo, CNode, CNodeCapData, Cap, CapRights, SlotPath, System, init, root_task};
 use tern_target_tests::objects::{Answer, answer, invoke, kind_at};
+use tern_target_tests::rows::{row, rows};
 
 root_task!(main);
 
@@ -32,6 +33,7 @@ fn main(boot: &'static BootInfo) {
     let through = |slot: u64| SlotPath::new(outer, 0x3a0 | slot, 12);
 
     // Both ways lead to the same slot.
+    row("lookup.levels");
     through(9)
         .copy_from(&endpoint.slot(), CapRights::all())
         .expect("a copy");
@@ -41,9 +43,11 @@ fn main(boot: &'static BootInfo) {
     );
     assert_eq!(kind_at(&mut system, through(9)), cap_type::ENDPOINT);
     // Bits above the depth do not count.
+    row("lookup.high-bits");
     let high = SlotPath::new(outer, !0xfff | 0x3a9, 12);
     assert_eq!(kind_at(&mut system, high), cap_type::ENDPOINT);
     // The depth ends at the link itself.
+    row("lookup.levels");
     assert_eq!(kind_at(&mut system, link), cap_type::CNODE);
 
     failures(outer, endpoint.bits());
@@ -60,6 +64,7 @@ fn main(boot: &'static BootInfo) {
     root_cspace(&mut system, inner);
 
     // A CNode with a guard in front is itself a root for look-ups.
+    rows(&["lookup.levels", "lookup.guard.other"]);
     let guarded = Cap::<CNode>::from_bits(system.slot().expect("a slot").index);
     guarded
         .slot()
@@ -104,6 +109,20 @@ fn failures(outer: Cap<CNode>, endpoint: u64) {
             answer::depth_mismatch(source, 7, 8)
         }),
     ];
+    rows(&[
+        "lookup.depth",
+        "lookup.guard.short",
+        "lookup.guard.other",
+        "lookup.too-few-bits",
+        "lookup.early-end",
+        "lookup.order",
+        "error.arguments.depth-word",
+        "error.failed-lookup",
+        "error.failed-lookup.depth",
+        "error.failed-lookup.guard",
+        "cnode.dest",
+        "cnode.copy.source",
+    ]);
     for (index, depth, expected) in cases {
         for method in [Invocation::CNodeRevoke, Invocation::CNodeDelete] {
             let seen = invoke(outer, method, &[], &[index, depth]);
@@ -124,6 +143,14 @@ fn failures(outer: Cap<CNode>, endpoint: u64) {
         }
     }
     // The root of the source is no CNode; a full slot comes before that, an empty source after it.
+    rows(&[
+        "lookup.root",
+        "lookup.order",
+        "lookup.empty",
+        "cnode.copy.order",
+        "cnode.copy.source-empty",
+        "error.extra-caps.null",
+    ]);
     let copy = |words: &[u64], root| invoke(outer, Invocation::CNodeCopy, &[root], words);
     assert_eq!(
         copy(&[0, 4, 0, 99, ALL], endpoint),
@@ -142,6 +169,12 @@ fn failures(outer: Cap<CNode>, endpoint: u64) {
 fn guards(system: &mut System, node: Cap<CNode>) {
     let slot = system.slot().expect("a slot");
     let mint = |data: CNodeCapData| slot.mint_from(&node.slot(), CapRights::all(), data.0);
+    rows(&[
+        "badge-data.guard.fits",
+        "badge-data.guard.layout",
+        "cnode.mint.guard",
+        "cnode.mint.guard-too-long",
+    ]);
     assert_eq!(
         mint(CNodeCapData::new(0, 61)),
         Err(libsel4::Error::IllegalOperation)
@@ -162,6 +195,7 @@ fn guards(system: &mut System, node: Cap<CNode>) {
     );
     slot.delete().expect("to delete");
     // What does not fit into the guard's size is cut off.
+    row("badge-data.guard.cut");
     let mint = |data: u64| slot.mint_from(&node.slot(), CapRights::all(), data);
     mint(0xff << 6 | 4).expect("a guard");
     assert_eq!(
@@ -173,6 +207,7 @@ fn guards(system: &mut System, node: Cap<CNode>) {
         answer::guard_mismatch(false, 8, 0xf, 4)
     );
     // Mutate takes the guard away again; a copy keeps it.
+    rows(&["cnode.mutate.guard", "badge-data.guard.zero-mint"]);
     let other = system.slot().expect("a slot");
     other.copy_from(&slot, CapRights::all()).expect("a copy");
     assert_eq!(
@@ -198,6 +233,11 @@ fn guards(system: &mut System, node: Cap<CNode>) {
 
 /// The root CNode has a guard of 52 zero bits in front of its 12.
 fn root_cspace(system: &mut System, inner: Cap<CNode>) {
+    rows(&[
+        "limit.root-cnode",
+        "lookup.guard.short",
+        "lookup.too-few-bits",
+    ]);
     let root = init::CNODE.bits();
     for depth in 1..52 {
         let seen = delete(root, 9, depth);
@@ -218,6 +258,7 @@ fn root_cspace(system: &mut System, inner: Cap<CNode>) {
         answer::guard_mismatch(false, 64, 0, 52)
     );
     // Through a CNode with no guard of its own: all of the 64 bits are used up at it.
+    row("lookup.levels");
     assert_eq!(
         kind_at(system, SlotPath::in_root(inner.bits())),
         cap_type::CNODE
