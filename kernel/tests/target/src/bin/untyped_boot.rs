@@ -174,6 +174,21 @@ fn huge_pages(boot: &'static BootInfo, desk: &mut Desk) {
     let bits = u64::from(largest.size_bits);
     make(largest.cap, ObjectType::Untyped, bits, first, 1);
     make(Cap::from_bits(first), ObjectType::Untyped, 4, first + 1, 1);
+    make(
+        Cap::from_bits(first),
+        ObjectType::SmallPage,
+        0,
+        first + 2,
+        1,
+    );
+    // It lies where the kernel itself cannot reach, and can be mapped like any other.
+    let page = Cap::<SmallPage>::from_bits(first + 2);
+    let address = page.get_address().expect("an address");
+    assert!(address > 1 << 39, "{address:#x}");
+    desk.with(page, |_| {
+        assert_eq!(page.clean_data(0, 4096), Ok(()));
+        assert_eq!(page.unify_instruction(0, 4096), Ok(()));
+    });
     largest.cap.slot().revoke().expect("to revoke");
 }
 
