@@ -339,6 +339,21 @@ fn moves(system: &mut System) {
         cap.move_from(&slot).expect("to move");
         assert_eq!(kind(cap), before);
     }
+    // So can they be mutated, but for endpoints.
+    row("cnode.mutate.any");
+    for cap in [
+        init::IRQ_CONTROL.slot(),
+        init::DOMAIN_SET.slot(),
+        memory.slot(),
+        inside,
+    ] {
+        let before = kind(cap);
+        slot.mutate_from(&cap, 0x123).expect("to mutate");
+        assert_eq!((kind(cap), kind(slot)), (cap_type::NULL, before));
+        assert_eq!(slot.mutate_from(&cap, 0), Err(Error::DeleteFirst));
+        cap.mutate_from(&slot, 0).expect("to mutate back");
+        assert_eq!(kind(cap), before);
+    }
     // A mapped frame stays mapped when it moves.
     rows(&["cnode.move.keeps", "cnode.mutate.ignored"]);
     let frame = object::<SmallPage>(system);

@@ -6,7 +6,7 @@
 
 use libsel4::abi::{Invocation, cap_type};
 use libsel4::{BootInfo, CNode, CNodeCapData, Cap, CapRights, SlotPath, System, init, root_task};
-use tern_target_tests::objects::{Answer, answer, invoke, kind_at};
+use tern_target_tests::objects::{Answer, Puppet, answer, call_registers, info, invoke, kind_at};
 use tern_target_tests::rows::{row, rows};
 
 root_task!(main);
@@ -61,6 +61,7 @@ fn main(boot: &'static BootInfo) {
         cap_type::ENDPOINT
     );
     guards(&mut system, inner);
+    addresses(&mut system, outer, guard);
     root_cspace(&mut system, inner);
 
     // A CNode with a guard in front is itself a root for look-ups.
@@ -229,6 +230,55 @@ fn guards(system: &mut System, node: Cap<CNode>) {
     slot.delete().expect("to delete");
     system.free_slot(slot);
     system.free_slot(other);
+}
+
+/// Addresses of a thread's capability space: 64 bits, of which those behind a capability that is no CNode do not count.
+fn addresses(system: &mut System, outer: Cap<CNode>, guard: CNodeCapData) {
+    row("lookup.cptr");
+    let puppet = Puppet::new(system, system.cores() - 1, 100);
+    let notification = system.notification().expect("a notification");
+    let badged = |badge| {
+        let slot = SlotPath::new(outer, 8 + badge, 4);
+        slot.mint_from(&notification.slot(), CapRights::all(), badge)
+            .expect("a badge");
+        slot
+    };
+    let [in_outer, to_move] = [1, 2].map(badged);
+    let inner_path = SlotPath::new(outer, 0x3a0 | 2, 12);
+    inner_path.move_from(&to_move).expect("to move");
+    assert_eq!(guard, CNodeCapData::new(0xa, 4));
+    let set = |data: u64| {
+        puppet
+            .tcb
+            .set_space(Some(puppet.faults), outer, data, init::VSPACE)
+            .expect("a space");
+    };
+    // The fault's badge is that of the handler now: none.
+    let signal = |address: u64| {
+        puppet.begin_syscall(&call_registers(-5, address, info(0, 0, 0), [0; 4], 0));
+        let fault = Answer::of(&puppet.faults.recv(puppet.reply).message);
+        (notification.poll(), fault)
+    };
+    let after = |fault: &Answer| fault.label == 3;
+    set(0);
+    for low in [0, 1, 0xdead_beef, (1 << 60) - 1] {
+        let (badge, fault) = signal(9 << 60 | low);
+        assert!(badge == 1 && after(&fault), "{low:#x}: {fault:x?}");
+        let (badge, fault) = signal(0x3a2 << 52 | (low >> 8));
+        assert!(badge == 2 && after(&fault), "{low:#x}: {fault:x?}");
+    }
+    let (badge, fault) = signal(0x3b2 << 52);
+    let words = [Puppet::trap_address(), 0x3b2 << 52, 0, 4, 60, 0xa, 4];
+    assert_eq!((badge, fault), (0, Answer::new(1, &words)));
+    // With all bits in use.
+    set(CNodeCapData::new(0x55, 60).0);
+    let (badge, fault) = signal(0x559);
+    assert!(badge == 1 && after(&fault), "{fault:x?}");
+    let (badge, fault) = signal(0x569);
+    let words = [Puppet::trap_address(), 0x569, 0, 4, 64, 0x55, 60];
+    assert_eq!((badge, fault), (0, Answer::new(1, &words)));
+    inner_path.delete().expect("to delete");
+    in_outer.delete().expect("to delete");
 }
 
 /// The root CNode has a guard of 52 zero bits in front of its 12.

@@ -356,7 +356,6 @@ fn objects_go_with_their_last_capability(system: &mut System) {
     other.slot().delete().expect("to delete");
     let next = system.notification().expect("a notification");
     assert_eq!(bound(next), Ok(()));
-    row("final.tcb");
     tcb.slot().delete().expect("to delete");
     let tcb = object::<Tcb>(system);
     tcb.bind_notification(next).expect("free again");

@@ -139,7 +139,6 @@ fn last_capability(system: &mut System) {
     let both = tcb.configure(init::CNODE, 0, init::VSPACE, 8, Some(frame));
     assert_eq!(both, Err(Error::AlignmentError));
     // The thread itself can go, with the CNode.
-    row("final.tcb.slots");
     tcb.slot().delete().expect("to delete");
 }
 
@@ -261,6 +260,7 @@ fn sched_params(system: &mut System) {
         set(&[0, root, root], &[256, 256]),
         answer::invalid_capability(1)
     );
+    row("object.priority.authority");
     assert_eq!(
         set(&[weak.bits(), root, root], &[6, 256]),
         answer::range(0, 5)
