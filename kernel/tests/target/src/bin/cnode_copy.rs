@@ -228,9 +228,26 @@ fn badges(system: &mut System) {
     // Other capabilities ignore the data.
     rows(&["cnode.mint.ignored", "badge-data.none"]);
     let tcb = object::<libsel4::Tcb>(system);
-    slot.mint_from(&tcb.slot(), CapRights::all(), 0x1234)
-        .expect("no badge to set");
-    slot.delete().expect("to delete");
+    let reply = system.reply().expect("a reply object");
+    let memory = system.untyped(12).expect("memory");
+    for cap in [
+        tcb.cast::<Null>(),
+        reply.cast(),
+        memory.cast(),
+        init::IPC_BUFFER_FRAME.cast(),
+        init::VSPACE.cast(),
+        init::ASID_POOL.cast(),
+        init::DOMAIN_SET.cast(),
+        init::SCHED_CONTEXT.cast(),
+        system.boot().sched_control(0).cast(),
+    ] {
+        for data in [0x1234, u64::MAX] {
+            slot.mint_from(&cap.slot(), CapRights::all(), data)
+                .expect("no badge to set");
+            assert_eq!(kind(slot), kind(cap.slot()));
+            slot.delete().expect("to delete");
+        }
+    }
     // A badge of all 64 bits arrives.
     row("badge-data.notification");
     slot.mint_from(
@@ -340,7 +357,7 @@ fn moves(system: &mut System) {
         assert_eq!(kind(cap), before);
     }
     // So can they be mutated, but for endpoints.
-    row("cnode.mutate.any");
+    rows(&["cnode.mutate.any", "cnode.mutate.ignored"]);
     for cap in [
         init::IRQ_CONTROL.slot(),
         init::DOMAIN_SET.slot(),

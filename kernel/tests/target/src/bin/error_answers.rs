@@ -206,6 +206,16 @@ fn only_calls(system: &mut System, puppet: &Puppet) {
             let [w0, w1, w2, w3] = words;
             assert_eq!(message(&registers), [info(label, 0, 4), w0, w1, w2, w3]);
         }
+        // Nor do messages that may not be sent, or signals, change anything.
+        let endpoint = system.endpoint().expect("an endpoint");
+        let notification = system.notification().expect("a notification");
+        let deaf = system.copy(endpoint, CapRights::READ).expect("a copy");
+        let mute = system.copy(notification, CapRights::READ).expect("a copy");
+        for cap in [deaf.bits(), mute.bits(), notification.bits()] {
+            let registers = returned(call(puppet, number, cap, 7, &[], &[1, 2, 3, 4]));
+            assert_eq!(registers.x0, cap, "x0 stays");
+            assert_eq!(message(&registers), [info(7, 0, 4), 1, 2, 3, 4]);
+        }
         // Done, and said by nobody.
         slot.copy_from(&SlotPath::in_root(tcb), CapRights::all())
             .expect("a copy");
