@@ -57,11 +57,12 @@ fn family(system: &mut System, original: Cap<Null>, other: Option<Cap<Null>>) {
     }
 }
 
+/// Makes an object of one kind.
+type Maker = fn(&mut System) -> Cap<Null>;
+
 fn originals(system: &mut System) {
-    let pair = |system: &mut System, make: fn(&mut System) -> Cap<Null>| {
-        (make(system), Some(make(system)))
-    };
-    let makers: [(&str, fn(&mut System) -> Cap<Null>); 7] = [
+    let pair = |system: &mut System, make: Maker| (make(system), Some(make(system)));
+    let makers: [(&str, Maker); 7] = [
         ("cdt.thread", |system| object::<Tcb>(system).cast()),
         ("cdt.reply", |system| object::<Reply>(system).cast()),
         ("cdt.notification", |system| {

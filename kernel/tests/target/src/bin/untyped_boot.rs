@@ -117,7 +117,7 @@ fn cleared(boot: &'static BootInfo, desk: &mut Desk) {
                 let page = Cap::<SmallPage>::from_bits(slot);
                 let is_zero = desk.with(page, |start| {
                     // SAFETY: the page is mapped there, and nowhere else.
-                    (0..1024).all(|word| unsafe { start.add(word).read_volatile() } == 0)
+                    (0..1024).all(|word| unsafe { start.wrapping_add(word).read_volatile() } == 0)
                 });
                 let at = page.get_address().expect("an address");
                 assert!(is_zero, "page {at:#x} of {piece:?}");
@@ -216,13 +216,13 @@ fn device_memory(boot: &'static BootInfo, desk: &mut Desk) {
         assert_eq!(page.get_address(), Ok(CLOCK));
         // SAFETY: the device's registers are mapped there; this one can be written at any time.
         desk.with(page, |start| unsafe {
-            start.byte_add(CLOCK_MATCH).write_volatile(value);
+            start.wrapping_byte_add(CLOCK_MATCH).write_volatile(value);
         });
         cap.slot().revoke().expect("to revoke");
         make(cap, ObjectType::SmallPage, 0, slot, 1);
         // SAFETY: as above.
         let seen = desk.with(page, |start| unsafe {
-            start.byte_add(CLOCK_MATCH).read_volatile()
+            start.wrapping_byte_add(CLOCK_MATCH).read_volatile()
         });
         assert_eq!(seen, value);
         cap.slot().revoke().expect("to revoke");
