@@ -25,6 +25,7 @@ fn main(boot: &'static BootInfo) {
     last_capability_inside(&mut system);
     chain(&mut system);
     large_while_others_run(&mut system);
+    moved_away(&mut system);
     from_several_sides(&mut system);
 }
 
@@ -285,6 +286,55 @@ fn large_while_others_run(system: &mut System) {
     assert!(zombies > 1, "the deletion can be interrupted");
     system.destroy(objects).expect("to destroy");
     system.destroy(node.memory).expect("to destroy");
+}
+
+/// What is left of a CNode is moved out of the way of whoever deletes it. The deletion ends, since its slot is empty; the
+/// rest can be deleted from where it is now, or with its memory.
+fn moved_away(system: &mut System) {
+    rows(&["delete.zombie", "cnode.move.any", "cnode.mutate.any"]);
+    for way in 0..3 {
+        let objects = system.untyped(LARGE as u8 + 4).expect("memory");
+        let node = large(system, objects);
+        let (target, other) = (node.cap.slot(), system.slot().expect("a slot"));
+        let mover = ThreadBuilder::new("mover")
+            .priority(200)
+            .budget(Budget::periodic(
+                Duration::from_micros(50),
+                Duration::from_micros(100),
+            ))
+            .spawn(system, move || {
+                loop {
+                    match kind(target) {
+                        cap_type::ZOMBIE if way == 0 => return other.mutate_from(&target, 0x123),
+                        cap_type::ZOMBIE => return other.move_from(&target),
+                        cap_type::CNODE => libsel4::syscall::yield_now(),
+                        other => panic!("a capability of kind {other}"),
+                    }
+                }
+            })
+            .expect("a thread");
+        let deleter = ThreadBuilder::new("deleter")
+            .priority(100)
+            .spawn(system, move || target.delete())
+            .expect("a thread");
+        assert_eq!(deleter.join(system).expect("to join"), Ok(()));
+        assert_eq!(mover.join(system).expect("to join"), Ok(()));
+        assert_eq!(
+            [target, other].map(kind),
+            [cap_type::NULL, cap_type::ZOMBIE]
+        );
+        assert!(!node.is_free() && !is_free(objects), "most of it is there");
+        match way {
+            2 => node.memory.slot().revoke().expect("to revoke"),
+            _ => other.delete().expect("to delete"),
+        }
+        assert_eq!(kind(other), cap_type::NULL);
+        assert!(node.is_free() && is_free(objects));
+        system.destroy(objects).expect("to destroy");
+        system.destroy(node.memory).expect("to destroy");
+        system.free_slot(target);
+        system.free_slot(other);
+    }
 }
 
 /// The same large CNode is deleted, its memory revoked and the memory of its contents revoked, from different cores at
