@@ -1,4 +1,6 @@
 //! For every kind of capability: what is derived from it, shown by what a revoke takes and what it leaves.
+//!
+//! gic: 2 3
 
 #![no_std]
 #![no_main]

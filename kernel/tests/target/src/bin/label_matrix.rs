@@ -1,5 +1,7 @@
 //! Which capability answers which label: each kind of kernel object has methods of its own, and refuses all other labels
 //! before it looks at anything else. Capabilities that carry messages take any label.
+//!
+//! gic: 2 3
 
 #![no_std]
 #![no_main]

@@ -1,5 +1,7 @@
 //! What each label of the objects of memory and capabilities asks for, told by what happens. The numbers are written out
 //! here, not taken from the library. `label_threads` has those of threads and time.
+//!
+//! gic: 2 3
 
 #![no_std]
 #![no_main]

@@ -1,6 +1,7 @@
 //! Numbers of the machine and of the kernel: budgets, domains, interrupts, cores, kinds of faults.
 //!
 //! cores: 1 2 4 8
+//! gic: 2 3
 
 #![no_std]
 #![no_main]
