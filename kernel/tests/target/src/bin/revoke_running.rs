@@ -15,8 +15,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use libsel4::abi::{Invocation, ObjectType};
 use libsel4::{
-    BootInfo, CNode, CNodeCapData, Cap, CapRights, SchedContext, SlotPath, Tcb, Thread, Untyped,
-    UserContext, init, root_task,
+    BootInfo, CNode, CNodeCapData, Cap, CapRights, LargePage, SchedContext, SlotPath, Tcb, Thread,
+    Untyped, UserContext, VmAttributes, init, root_task,
 };
 use tern_target_tests::objects::{info, kind};
 use tern_target_tests::rows::rows;
@@ -24,7 +24,8 @@ use tern_target_tests::sched::{Bench, counter, exact_time};
 
 root_task!(main);
 
-const BITS: u8 = 18;
+/// Logarithm of the crowd's memory: a large page.
+const BITS: u8 = 21;
 /// Slots in each thread's capability space.
 const RADIX: u64 = 2;
 
@@ -75,6 +76,8 @@ struct Crowd {
     /// For each thread: its TCB, scheduling context and CNode.
     slots: Vec<[SlotPath; 3]>,
     counters: &'static [AtomicU64; 8],
+    /// Where the memory is looked at.
+    window: usize,
 }
 
 static COUNTERS: [AtomicU64; 8] = [const { AtomicU64::new(0) }; 8];
@@ -88,6 +91,11 @@ impl Crowd {
             memory: bench.system.untyped(BITS).expect("memory"),
             slots,
             counters: &COUNTERS,
+            window: bench
+                .system
+                .addresses(1 << 30, 1 << 30)
+                .expect("addresses")
+                .start,
         }
     }
 
@@ -124,17 +132,35 @@ impl Crowd {
     }
 
     /// No thread runs, no capability is left, and the memory is there again.
-    fn all_gone(&self, bench: &Bench) {
+    fn all_gone(&self, bench: &mut Bench) {
         for slots in &self.slots {
             assert_eq!(slots.map(kind), [0; 3]);
         }
+        // All of the memory at once, as a page. Whoever still ran would save registers in it.
         let before = self.counts();
-        bench.sleep(2_000);
-        assert_eq!(self.counts(), before, "they stopped");
         let at = self.slots[0][0];
         self.memory
-            .retype_into(ObjectType::Untyped, u64::from(BITS), init::CNODE, at.index)
+            .retype_into(ObjectType::LargePage, 0, init::CNODE, at.index)
             .expect("all of the memory");
+        let page = Cap::<LargePage>::from_bits(at.index);
+        let attributes = VmAttributes::default();
+        bench
+            .system
+            .map_at(
+                init::VSPACE,
+                page,
+                self.window,
+                CapRights::all(),
+                attributes,
+            )
+            .expect("to map");
+        bench.sleep(2_000);
+        assert_eq!(self.counts(), before, "they stopped");
+        for word in (self.window..self.window + (1 << BITS)).step_by(8) {
+            // SAFETY: the page is mapped there, and nobody else uses it.
+            let value = unsafe { (word as *const u64).read_volatile() };
+            assert_eq!(value, 0, "at {:#x}", word - self.window);
+        }
         at.delete().expect("to delete");
     }
 }
@@ -143,9 +169,10 @@ impl Crowd {
 fn make(bench: &Bench, memory: Cap<Untyped>, slots: &[SlotPath; 3], core: usize) -> Cap<Tcb> {
     let [tcb, sched, node] = slots.map(|slot| slot.index);
     for (object, size, at) in [
-        (ObjectType::Tcb, 0, tcb),
         (ObjectType::SchedContext, 7, sched),
         (ObjectType::CNode, RADIX, node),
+        // The last one is deleted first: while the thread runs.
+        (ObjectType::Tcb, 0, tcb),
     ] {
         memory
             .retype_into(object, size, init::CNODE, at)
