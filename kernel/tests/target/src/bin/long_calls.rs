@@ -17,7 +17,7 @@ use libsel4::{
     ThreadBuilder, Untyped, UserContext, VmAttributes, init, root_task, syscall,
 };
 use tern_target_tests::objects::{info, invoke, kind};
-use tern_target_tests::rows::rows;
+use tern_target_tests::rows::{row, rows};
 use tern_target_tests::sched::Bench;
 
 root_task!(main);
@@ -28,6 +28,7 @@ const SLOTS: u64 = 1 << RADIX;
 fn main(boot: &'static BootInfo) {
     let mut bench = Bench::new(boot);
     revoke_in_order(&mut bench.system);
+    out_of_budget(&mut bench);
     delete_in_order(&mut bench.system);
     clear_memory(&mut bench.system);
     cancel_at_once(&mut bench);
@@ -95,6 +96,26 @@ fn filled(system: &mut System, objects: Cap<Untyped>) -> Cap<CNode> {
     node
 }
 
+/// Whether a slot is full: a copy of nothing to it says so.
+fn is_full(node: Cap<CNode>, index: u64, empty: SlotPath) -> bool {
+    let copied = SlotPath::new(node, index, RADIX).copy_from(&empty, CapRights::all());
+    copied == Err(Error::DeleteFirst)
+}
+
+/// How many slots are full, when those are the first ones.
+fn full_slots(node: Cap<CNode>, empty: SlotPath) -> u64 {
+    let (mut full, mut gone) = (0, SLOTS);
+    while full < gone {
+        let middle = (full + gone) / 2;
+        if is_full(node, middle, empty) {
+            full = middle + 1;
+        } else {
+            gone = middle;
+        }
+    }
+    full
+}
+
 fn revoke_in_order(system: &mut System) {
     static PROGRESS: Progress = Progress::new();
     rows(&[
@@ -107,22 +128,10 @@ fn revoke_in_order(system: &mut System) {
     let objects = system.untyped(16).expect("memory");
     let node = filled(system, objects);
     let empty = system.slot().expect("a slot");
-    // A full slot is told from an empty one by what a copy of nothing says.
-    let is_full = move |index: u64| {
-        let copied = SlotPath::new(node, index, RADIX).copy_from(&empty, CapRights::all());
-        copied == Err(Error::DeleteFirst)
-    };
+    let is_full = move |index| is_full(node, index, empty);
     let look = move || {
         // Later objects come first, so the full slots are those below some number.
-        let (mut full, mut gone) = (0, SLOTS);
-        while full < gone {
-            let middle = (full + gone) / 2;
-            if is_full(middle) {
-                full = middle + 1;
-            } else {
-                gone = middle;
-            }
-        }
+        let full = full_slots(node, empty);
         for step in 1..20 {
             let below = full.saturating_sub(step * step * 11);
             let above = full + step * step * 11 - 1;
@@ -157,6 +166,45 @@ fn revoke_in_order(system: &mut System) {
     system.free_slot(empty);
     system.destroy(objects).expect("to destroy");
     system.destroy(node).expect("to destroy");
+}
+
+/// A thread whose budget ends in the middle of a call goes on with the next one. It uses what it has, and what the work
+/// between two looks takes.
+fn out_of_budget(bench: &mut Bench) {
+    row("revoke.budget");
+    let objects = bench.system.untyped(16).expect("memory");
+    let node = filled(&mut bench.system, objects);
+    let empty = bench.system.slot().expect("a slot");
+    let caller: Thread<Result<(), Error>> = ThreadBuilder::new("caller")
+        .priority(100)
+        .budget(Budget::periodic(
+            Duration::from_micros(300),
+            Duration::from_micros(10_000),
+        ))
+        .spawn(&mut bench.system, move || {
+            // The rest of this budget goes to the thread's beginning.
+            syscall::yield_now();
+            objects.slot().revoke()
+        })
+        .expect("a thread");
+    let sc = caller.sched().expect("made with it").cap();
+    let (mut steps, mut last) = (0, SLOTS);
+    while !caller.is_finished() {
+        bench.sleep(10_000);
+        let used = sc.consumed().expect("its time");
+        assert!(used <= Duration::from_micros(400), "{used:?}");
+        let left = full_slots(node, empty);
+        if left > 0 && left < last {
+            steps += 1;
+        }
+        last = left;
+    }
+    assert_eq!(last, 0);
+    assert!(steps > 3, "it took {steps} budgets");
+    assert_eq!(caller.join(&mut bench.system).expect("to join"), Ok(()));
+    bench.system.free_slot(empty);
+    bench.system.destroy(objects).expect("to destroy");
+    bench.system.destroy(node).expect("to destroy");
 }
 
 /// Whether nothing is in memory: what is asked is too large in any case.
