@@ -9,4 +9,5 @@ pub mod model;
 pub mod objects;
 pub mod rows;
 pub mod sched;
+pub mod touch;
 pub mod watch;

@@ -10,6 +10,7 @@ use libsel4::{
     Tcb, VSpace, init, root_task,
 };
 use tern_target_tests::objects::{Answer, Puppet, answer, call_registers, info, invoke, object};
+use tern_target_tests::rows::{row, rows};
 
 root_task!(main);
 
@@ -103,6 +104,7 @@ fn spaces(system: &mut System) {
 
 /// Guard data 0 leaves the guard of the capability as it is.
 fn guards_of_spaces(system: &mut System) {
+    rows(&["badge-data.guard.zero-tcb", "error.failed-lookup.guard"]);
     let puppet = Puppet::new(system, 0, 100);
     let set = |node: Cap<CNode>, data| {
         puppet
@@ -195,6 +197,7 @@ fn handlers(system: &mut System) {
 }
 
 fn priorities(system: &mut System) {
+    rows(&["object.priority.range", "object.priority.new"]);
     let tcb = object::<Tcb>(system);
     let weak = object::<Tcb>(system);
     let other = system.endpoint().expect("an endpoint").bits();
@@ -220,6 +223,7 @@ fn priorities(system: &mut System) {
         assert_eq!(in_library(tcb, init::TCB, MAX_PRIORITY), Ok(()));
     }
     // What counts is the authority's own limit, not its priority.
+    rows(&["object.priority.authority", "object.priority.independent"]);
     weak.set_mc_priority(init::TCB, 7).expect("a limit");
     assert_eq!(
         tcb.set_priority(weak, 8),
@@ -256,6 +260,7 @@ fn sched_params(system: &mut System) {
         set(&[0, root, root], &[256, 256]),
         answer::invalid_capability(1)
     );
+    row("object.priority.authority");
     assert_eq!(
         set(&[weak.bits(), root, root], &[6, 256]),
         answer::range(0, 5)
