@@ -10,6 +10,7 @@
 use core::time::Duration;
 
 use libsel4::{BootInfo, Error, ThreadBuilder, init, root_task, thread_block};
+use tern_target_tests::rows::{row, rows};
 use tern_target_tests::sched::{Bench, LONG_SLICE, Log, spin};
 
 root_task!(main);
@@ -17,20 +18,29 @@ root_task!(main);
 fn main(boot: &'static BootInfo) {
     let mut bench = Bench::new(boot);
     errors(&mut bench);
+    rows(&[
+        "sched-context.yield-to.switch",
+        "sched-context.yield-to.result",
+    ]);
     switches(&mut bench);
+    row("sched-context.yield-to.less");
     less_important(&mut bench);
     ends(&mut bench);
     if bench.cores() > 1 {
+        row("sched-context.yield-to.other-core");
         other_core(&mut bench);
     }
 }
 
 fn errors(bench: &mut Bench) {
     let free = bench.sched_context(0);
+    row("sched-context.yield-to.no-thread");
     assert_eq!(free.yield_to(), Err(Error::IllegalOperation));
+    row("sched-context.yield-to.own");
     assert_eq!(init::SCHED_CONTEXT.yield_to(), Err(Error::IllegalOperation));
     let (blocked, _) = bench.gated(ThreadBuilder::new("blocked"), || ());
     let target = blocked.sched().unwrap().cap();
+    row("sched-context.yield-to.maximum");
     // The maximum controlled priority of the caller counts.
     let (caller, gate) = bench.gated(ThreadBuilder::new("caller").mc_priority(99), move || {
         target.yield_to()
@@ -40,6 +50,10 @@ fn errors(bench: &mut Bench) {
         caller.join(&mut bench.system).unwrap(),
         Err(Error::IllegalOperation)
     );
+    rows(&[
+        "sched-context.yield-to.blocked",
+        "sched-context.yield-to.result",
+    ]);
     // A blocked target: at once, with what it used so far.
     target.consumed().unwrap();
     assert_eq!(target.yield_to(), Ok(Duration::ZERO));
@@ -131,6 +145,11 @@ fn ends(bench: &mut Bench) {
         if case == 3 && bench.cores() == 1 {
             continue;
         }
+        row(if case == 3 {
+            "sched-context.yield-to.moved"
+        } else {
+            "sched-context.yield-to.ends"
+        });
         let target = bench.spinner_with(
             ThreadBuilder::new("target")
                 .priority(110)

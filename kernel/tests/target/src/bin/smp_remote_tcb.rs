@@ -14,6 +14,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use libsel4::abi::UserContext;
 use libsel4::invoke::{CopyRegisters, TcbFlags};
 use libsel4::{BootInfo, Cap, SchedContext, Tcb, init, root_task};
+use tern_target_tests::rows::row;
 use tern_target_tests::sched::Bench;
 
 root_task!(main);
@@ -77,6 +78,7 @@ fn main(boot: &'static BootInfo) {
     let mut bench = Bench::new(boot);
     for core in 1..bench.cores() {
         for _ in 0..20 {
+            row("tcb.running-elsewhere");
             one_by_one(&mut bench, core);
         }
     }

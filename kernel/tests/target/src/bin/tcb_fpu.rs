@@ -6,6 +6,7 @@
 use libsel4::abi::UserContext;
 use libsel4::{BootInfo, System, root_task};
 use tern_target_tests::objects::{Answer, Puppet};
+use tern_target_tests::rows::rows;
 
 root_task!(main);
 
@@ -76,6 +77,7 @@ fn main(boot: &'static BootInfo) {
     let mut system = System::new(boot);
     let cores = boot.cores();
     for round in 0..3 {
+        rows(&["fpu.zero", "fpu.own"]);
         // Three for each core, at the same priority: each yield is a switch.
         let count = 3 * cores;
         let puppets: [Option<Puppet>; 12] = core::array::from_fn(|index| {
