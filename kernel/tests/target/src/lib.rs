@@ -3,6 +3,7 @@
 
 #![no_std]
 
+pub mod code;
 pub mod objects;
 pub mod rows;
 pub mod sched;
