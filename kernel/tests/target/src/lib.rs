@@ -5,5 +5,6 @@
 
 pub mod code;
 pub mod objects;
+pub mod port;
 pub mod rows;
 pub mod sched;
