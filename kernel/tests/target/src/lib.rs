@@ -8,3 +8,4 @@ pub mod objects;
 pub mod port;
 pub mod rows;
 pub mod sched;
+pub mod vectors;
