@@ -8,4 +8,5 @@ pub mod objects;
 pub mod port;
 pub mod rows;
 pub mod sched;
+pub mod status;
 pub mod vectors;

@@ -64,7 +64,8 @@ snippets! {
     break_0: "brk #0";
     break_5: "brk #5";
     break_most: "brk #0xffff";
-    jump: "br x0";
+    // (Not `br`, after which processors with FEAT_BTI have more than flags in the status register.)
+    jump: "ret x0";
     call_5: "svc #5";
     call_most: "svc #0xffff";
     load: "ldr x1, [x0]";
