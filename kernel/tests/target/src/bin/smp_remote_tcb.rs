@@ -116,6 +116,14 @@ fn one_by_one(bench: &mut Bench, core: usize) {
     runs(bench);
     tcb.set_priority(init::TCB, 90).unwrap();
     tcb.set_mc_priority(init::TCB, 90).unwrap();
+    tcb.set_sched_params(init::TCB, 90, 90, Some(sc), None)
+        .unwrap();
+    tcb.set_timeout_endpoint(None).unwrap();
+    let notification = bench.system.notification().unwrap();
+    tcb.bind_notification(notification).unwrap();
+    runs(bench);
+    tcb.unbind_notification().unwrap();
+    bench.system.destroy(notification).unwrap();
     tcb.set_ipc_buffer(0, None).unwrap();
     tcb.set_space(None, init::CNODE, 0, init::VSPACE).unwrap();
     tcb.configure(init::CNODE, 0, init::VSPACE, 0, None)

@@ -425,6 +425,7 @@ fn notifications(system: &mut System) {
     );
     assert_eq!(bind(&[one.bits()]), ILLEGAL());
     assert_eq!(bind(&[two.bits()]), ILLEGAL());
+    assert_eq!(bind(&[]), answer::truncated(), "first of all");
     assert_eq!(
         puppet.tcb.bind_notification(one),
         Err(Error::IllegalOperation)

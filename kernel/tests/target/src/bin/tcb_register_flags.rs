@@ -23,6 +23,8 @@ const COPY: Invocation = Invocation::TcbCopyRegisters;
 snippets! {
     count: "2: add x0, x0, #1", "b 2b";
     stop: "mov x9, #9";
+    // Counts in x0 the Yields that it came back from.
+    yields: "2: svc #0", "add x0, x0, #1", "b 2b";
 }
 
 fn main(boot: &'static BootInfo) {
@@ -35,6 +37,7 @@ fn main(boot: &'static BootInfo) {
     copying(&mut system, &pause, core);
     new_thread(&mut system, &pause);
     inside_a_call(&mut system, core);
+    between_instructions(&mut system, &pause);
 }
 
 /// A puppet that counts in x0.
@@ -243,6 +246,57 @@ fn new_thread(system: &mut System, pause: &Pause) {
     );
     let seen = invoke_label(tcb.bits(), 17, &[], &[0, 1]);
     assert_eq!(seen, Answer::new(0, &[1]));
+}
+
+/// Threads that yield to each other, stopped while they are ready: a call that was over is not made again.
+fn between_instructions(system: &mut System, pause: &Pause) {
+    rows(&["context.pc.suspended", "tcb.suspend.queued"]);
+    let puppets = [0; 3].map(|_| Puppet::new(system, 0, 100));
+    for puppet in &puppets {
+        let call = call_registers(-11, 0, 0, [0; 4], 0);
+        puppet.start(&UserContext {
+            pc: address_of(yields),
+            ..call
+        });
+    }
+    let mut after_call = 0;
+    for _ in 0..20 {
+        pause.pause();
+        for puppet in &puppets {
+            puppet.tcb.suspend().expect("to suspend");
+        }
+        let stopped = [0, 1, 2].map(|index: usize| puppets[index].registers());
+        pause.pause();
+        for (puppet, stopped) in puppets.iter().zip(&stopped) {
+            assert_eq!(&puppet.registers(), stopped, "it is in no queue");
+            after_call += u64::from(stopped.pc == instruction(yields, 1));
+        }
+        for puppet in &puppets {
+            puppet.tcb.resume().expect("to resume");
+        }
+    }
+    // Of three, two had given up the core.
+    assert!(after_call >= 40, "{after_call} were after their call");
+    // One that waits for its next refill.
+    let late = &puppets[0];
+    puppets[1..].iter().for_each(|puppet| {
+        puppet.tcb.suspend().expect("to suspend");
+    });
+    let control = system.boot().sched_control(0);
+    let set = control.configure(late.sched.cap(), 50, 400, 0, 0);
+    set.expect("a budget");
+    pause.pause();
+    late.tcb.suspend().expect("to suspend");
+    let stopped = late.registers();
+    for _ in 0..5 {
+        pause.pause();
+        assert_eq!(late.registers(), stopped);
+    }
+    late.tcb.resume().expect("to resume");
+    for _ in 0..3 {
+        pause.pause();
+    }
+    assert!(late.registers().x0 > stopped.x0);
 }
 
 /// A thread in a system call, whose registers are written, goes on where they say: resumed, or when the call ends.
