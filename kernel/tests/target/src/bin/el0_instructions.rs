@@ -61,6 +61,9 @@ snippets! {
     all_instructions: "ic iallu";
     vectors: "msr vbar_el1, x0";
 
+    scalable: ".inst 0x04bf5020"; // rdvl x0, #1
+    streaming: ".inst 0xd503477f"; // smstart
+
     break_0: "brk #0";
     break_5: "brk #5";
     break_most: "brk #0xffff";
@@ -212,6 +215,13 @@ fn undefined_instructions(puppet: &Puppet) {
     let fault = puppet.run_to_fault(&at(identification));
     let named = SystemRegister::new(3, 0, 0, 0, 0).read_into(0);
     assert!([0x0200_0000, named].contains(&fault.words[3]), "{fault:x?}");
+    // Vector extensions: undefined, or the exception class of their trap, on a processor that has them.
+    row("el0.scalable");
+    for (code, class) in [(scalable as Code, 0x19), (streaming, 0x1d)] {
+        let fault = puppet.run_to_fault(&at(code));
+        assert_eq!((fault.label, fault.words[0]), (3, address_of(code)));
+        assert!([0, class].contains(&(fault.words[3] >> 26)), "{fault:x?}");
+    }
     row("el0.breakpoint");
     traps(puppet, break_0, 0xf200_0000);
     traps(puppet, break_5, 0xf200_0005);

@@ -2,6 +2,7 @@
 //! its own, and any core may acknowledge it.
 //!
 //! gic: 2 3
+//! icount: both
 //! config: EXPORT_PTMR_USER=true
 
 #![no_std]

@@ -143,7 +143,8 @@ fn one_by_one(bench: &mut Bench, core: usize) {
     // Registers copied from one running thread to another.
     let (source, other_sc) = (
         bench.system.object::<libsel4::Tcb>().unwrap(),
-        bench.sched_context(core),
+        // If there is a third core, both must be stopped for the copy.
+        bench.sched_context(1 + core % (bench.cores() - 1)),
     );
     source
         .configure(init::CNODE, 0, init::VSPACE, 0, None)

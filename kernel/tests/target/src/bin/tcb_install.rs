@@ -6,8 +6,8 @@
 
 use libsel4::abi::{Invocation, UserContext};
 use libsel4::{
-    BootInfo, CNodeCapData, Cap, CapRights, Endpoint, PageTable, SmallPage, System, Tcb, VSpace,
-    init, root_task,
+    BootInfo, CNodeCapData, Cap, CapRights, Endpoint, LargePage, PageTable, SmallPage, System, Tcb,
+    VSpace, init, root_task,
 };
 use tern_target_tests::code::address_of;
 use tern_target_tests::objects::{
@@ -32,6 +32,7 @@ fn main(boot: &'static BootInfo) {
     underivable(&mut system);
     spaces(&mut system, &settler, core);
     buffers(&mut system, core);
+    large_buffer(&mut system, core);
     handlers(&mut system, &pause, core);
 }
 
@@ -252,6 +253,27 @@ fn buffers(system: &mut System, core: usize) {
         }
         assert_eq!(ask(), info(0, 0, 4), "no buffer");
     }
+}
+
+/// A buffer in a larger frame, at the offset that the address has in it.
+fn large_buffer(system: &mut System, core: usize) {
+    row("tcb.buffer.effect");
+    let puppet = Puppet::new(system, core, 100);
+    let frame = object::<LargePage>(system);
+    let copy = system.copy(frame, CapRights::READ_WRITE).expect("a copy");
+    let window = Window::map(system, copy);
+    let (place, word) = (0x12_3400, buffer_word(5));
+    let set = puppet
+        .tcb
+        .set_ipc_buffer(0x4000_0000 + place as u64, Some(frame.cast()));
+    set.expect("a buffer");
+    let label = Invocation::TcbReadRegisters.label();
+    let other = object::<Tcb>(system);
+    let message = [0, 6, 1, 2, 0, 4, 5, 6];
+    invoke(other.bits(), Invocation::TcbWriteRegisters, &[], &message);
+    let call = call_registers(-1, other.bits(), info(label, 0, 2), [0, 6, 0, 0], 0);
+    assert!(matches!(puppet.syscall(&call), Ended::Returned(_)));
+    assert_eq!(window.read(place + word), 6);
 }
 
 /// Who sets which handler, and who leaves it alone.
