@@ -6,6 +6,7 @@
 pub mod code;
 pub mod objects;
 pub mod port;
+pub mod random;
 pub mod rows;
 pub mod sched;
 pub mod status;

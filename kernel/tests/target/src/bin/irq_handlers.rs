@@ -129,8 +129,8 @@ fn refusals(system: &mut System, cores: u64) {
     rows(&["irq-control.core.target", "irq-control.core.order"]);
     for core in [cores, 64, u64::MAX] {
         assert_eq!(
-            get_on_core(&[0], &[27, 0, 0, 65, core]).label,
-            1,
+            get_on_core(&[0], &[27, 0, 0, 65, core]),
+            answer::invalid_argument(4),
             "core {core}"
         );
     }
