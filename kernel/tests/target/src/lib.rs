@@ -5,9 +5,14 @@
 
 pub mod builds;
 pub mod calls;
+pub mod code;
 pub mod model;
 pub mod objects;
+pub mod port;
+pub mod random;
 pub mod rows;
 pub mod sched;
+pub mod status;
 pub mod touch;
+pub mod vectors;
 pub mod watch;
