@@ -19,6 +19,7 @@ use mcs::{Refill, Refills, RefillsRef, TreeLinks};
 use crate::{
     arch,
     machine::{Machine, machine},
+    masked,
     object::{
         ENTRIES, Links, ObjRef, Object, REFILLS_OFFSET, ScRef, SchedContext, TableRef, TcbRef,
     },
@@ -34,6 +35,8 @@ pub struct Kernel<'l> {
     held: CoreSet,
     /// Cores to ring once the locks are released.
     doorbells: CoreSet,
+    /// For [`masked`].
+    locked_at: u64,
     _locks: PhantomData<&'l mut *mut ()>,
 }
 
@@ -51,18 +54,28 @@ impl Kernel<'_> {
             me,
             held,
             doorbells: CoreSet::EMPTY,
+            locked_at: masked::locked(),
             _locks: PhantomData,
         }
     }
 
     /// Releases the locks, then rings the cores that must look.
     pub fn release(self) {
+        masked::released(self.me, self.locked_at);
         for core in self.held.iter() {
             self.system.locks[core.index()].release();
         }
         for core in self.doorbells.iter() {
             arch::ring(core);
         }
+    }
+
+    /// This core has looked, under way, and nobody waits for it or its locks.
+    pub fn looked(&mut self) {
+        masked::released(self.me, self.locked_at);
+        masked::end(self.me);
+        masked::begin(self.me);
+        self.locked_at = masked::locked();
     }
 
     pub fn me(&self) -> CoreId {

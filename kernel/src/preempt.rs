@@ -24,6 +24,7 @@ pub fn units(k: &mut Kernel<'_>, count: usize) -> Result<(), Leave> {
     if urgent || !has_budget_left(k) {
         return Err(Leave::Preempted);
     }
+    k.looked();
     Ok(())
 }
 

@@ -132,6 +132,10 @@ pub fn counter() -> u64 {
     COUNTER.get()
 }
 
+pub fn cycles() -> u64 {
+    COUNTER.get()
+}
+
 pub fn counter_frequency() -> u64 {
     62_500_000
 }

@@ -3,6 +3,8 @@
 
 #![no_std]
 
+pub mod crowd;
+pub mod masked;
 pub mod objects;
 pub mod rows;
 pub mod sched;

@@ -1,0 +1,294 @@
+//! The longest stretch with interrupts masked, for each kind of work whose size a program decides: the figures of
+//! docs/limits.md. On one core, where the emulator's count of instructions is that core's own.
+//!
+//! cores: 1
+//! config: TRACK_MASKED=true
+//! config: ROOT_CNODE_SIZE_BITS=15
+//! timeout: 240
+
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use libsel4::abi::ObjectType;
+use libsel4::{
+    AsidPool, BootInfo, Budget, Cap, CapRights, LargePage, Message, SlotPath, System,
+    ThreadBuilder, VSpace, VmAttributes, init, println, root_task, syscall, time,
+};
+use tern_target_tests::crowd::{Crowd, Funds, sender, waiter, yielder};
+use tern_target_tests::masked;
+use tern_target_tests::objects::object;
+
+root_task!(main, heap = 4 << 20);
+
+fn main(boot: &'static BootInfo) {
+    let mut system = System::new(boot);
+    init::TCB.set_priority(init::TCB, 100).expect("lower");
+    // Something more urgent all the time, at no fixed distance from anything.
+    ThreadBuilder::new("ticker")
+        .priority(200)
+        .budget(Budget::periodic(
+            Duration::from_micros(20),
+            Duration::from_micros(103),
+        ))
+        .spawn::<(), _>(&mut system, || {
+            loop {
+                syscall::yield_now();
+            }
+        })
+        .expect("a thread");
+    ordinary(&mut system);
+    capabilities(&mut system);
+    memory(&mut system);
+    retype(&mut system);
+    queues(&mut system);
+    caches(&mut system);
+    asids(&mut system);
+    due_at_once(&mut system);
+    refills(&mut system);
+}
+
+/// Does it, and prints what it cost.
+fn measure(what: &str, work: impl FnOnce()) {
+    masked::reset();
+    work();
+    let longest = masked::longest(0);
+    println!("{what:<44} {longest}");
+}
+
+fn ordinary(system: &mut System) {
+    measure("nothing but the ticker", || {
+        for _ in 0..300 {
+            syscall::yield_now();
+        }
+    });
+    let endpoint = system.endpoint().expect("an endpoint");
+    let reply = system.reply().expect("a reply object");
+    ThreadBuilder::new("server")
+        .priority(150)
+        .spawn::<(), _>(system, move || {
+            let mut received = endpoint.recv(reply);
+            loop {
+                let answer = (0..120).fold(Message::new(0), |m, i| m.word(i));
+                let _ = received;
+                received = endpoint.reply_recv(answer, reply);
+            }
+        })
+        .expect("a thread");
+    measure("call and reply of 120 words", || {
+        for _ in 0..50 {
+            let message = (0..120).fold(Message::new(0), |m, i| m.word(i));
+            endpoint.call(message);
+        }
+    });
+}
+
+fn capabilities(system: &mut System) {
+    let endpoint = system.endpoint().expect("an endpoint");
+    let copies: Vec<SlotPath> = (0..10_000)
+        .map(|number| {
+            let slot = system.slot().expect("a slot");
+            slot.mint_from(&endpoint.slot(), CapRights::all(), number)
+                .expect("minted");
+            slot
+        })
+        .collect();
+    measure("revoke of 10,000 capabilities", || {
+        endpoint.slot().revoke().expect("revoked");
+    });
+    copies.into_iter().for_each(|slot| system.free_slot(slot));
+
+    let objects = system.untyped(17).expect("memory");
+    let node = system.cnode(13).expect("a CNode");
+    for start in (0..1 << 13).step_by(256) {
+        objects
+            .retype(ObjectType::Endpoint, 0, SlotPath::new(node, 0, 0), start, 256)
+            .expect("endpoints");
+    }
+    measure("delete of a CNode with 8,192 objects", || {
+        node.slot().delete().expect("deleted");
+    });
+
+    let threads = system.untyped(19).expect("memory");
+    let node = system.cnode(8).expect("a CNode");
+    threads
+        .retype(ObjectType::Tcb, 0, SlotPath::new(node, 0, 0), 0, 256)
+        .expect("threads");
+    measure("revoke of 256 threads", || {
+        threads.slot().revoke().expect("revoked");
+    });
+}
+
+fn memory(system: &mut System) {
+    let memory = system.untyped(26).expect("memory");
+    let slot = system.slot().expect("a slot");
+    for object in ["used", "clear"] {
+        measure(
+            if object == "used" {
+                "retype of 64 MiB, fresh"
+            } else {
+                "retype of 64 MiB, used before"
+            },
+            || {
+                memory
+                    .retype_into(ObjectType::Untyped, 26, init::CNODE, slot.index)
+                    .expect("memory");
+            },
+        );
+        slot.delete().expect("deleted");
+    }
+    system.free_slot(slot);
+    system.destroy(memory).expect("destroyed");
+}
+
+fn retype(system: &mut System) {
+    let node = system.cnode(8).expect("a CNode");
+    let mut many = |what, kind, size, bits: u8| {
+        let memory = system.untyped(bits + 8).expect("memory");
+        measure(what, || {
+            memory
+                .retype(kind, size, SlotPath::new(node, 0, 0), 0, 256)
+                .expect("objects");
+        });
+        system.destroy(memory).expect("destroyed");
+    };
+    many("retype of 256 endpoints", ObjectType::Endpoint, 0, 4);
+    many("retype of 256 pages", ObjectType::SmallPage, 0, 12);
+    many("retype of 256 scheduling contexts", ObjectType::SchedContext, 7, 7);
+    many("retype of 256 threads", ObjectType::Tcb, 0, 11);
+}
+
+fn queues(system: &mut System) {
+    let handler = system.endpoint().expect("an endpoint");
+    for (what, funds) in [
+        ("delete of an endpoint, 1,000 senders wake", Funds::Own),
+        ("delete of an endpoint, 1,000 senders stay", Funds::Shared),
+    ] {
+        let crowd = Crowd::new(system, 1_000, funds, handler);
+        let endpoint = system.endpoint().expect("an endpoint");
+        measure("1,000 threads queue", || {
+            crowd.queue(|number| sender(endpoint, number as u64));
+        });
+        measure(what, || endpoint.slot().delete().expect("deleted"));
+        crowd.destroy(system);
+    }
+    let crowd = Crowd::new(system, 1_000, Funds::Own, handler);
+    let notification = system.notification().expect("a notification");
+    crowd.queue(|_| waiter(notification));
+    measure("delete of a notification, 1,000 waiters wake", || {
+        notification.slot().delete().expect("deleted");
+    });
+    crowd.destroy(system);
+    for (what, matching) in [
+        ("cancel badged sends, none of 2,000", 5),
+        ("cancel badged sends, all of 2,000", 4),
+    ] {
+        let crowd = Crowd::new(system, 2_000, Funds::Own, handler);
+        let endpoint = system.endpoint().expect("an endpoint");
+        let badged = system.mint(endpoint, CapRights::all(), 4).expect("minted");
+        let other = system.mint(endpoint, CapRights::all(), matching);
+        let other = other.expect("minted");
+        crowd.queue(|number| sender(badged, number as u64));
+        measure(what, || {
+            other.slot().cancel_badged_sends().expect("cancelled");
+        });
+        crowd.destroy(system);
+        system.destroy(endpoint).expect("destroyed");
+    }
+}
+
+fn caches(system: &mut System) {
+    let page = object::<LargePage>(system);
+    system
+        .map(page, CapRights::READ_WRITE, VmAttributes::default())
+        .expect("mapped");
+    measure("clean of 2 MiB", || page.clean_data(0, 1 << 21).expect("done"));
+    measure("unify of 2 MiB", || {
+        page.unify_instruction(0, 1 << 21).expect("done");
+    });
+}
+
+fn asids(system: &mut System) {
+    let memory = system.untyped(12).expect("memory");
+    let slot = system.slot().expect("a slot");
+    init::ASID_CONTROL.make_pool(memory, &slot).expect("a pool");
+    let pool = Cap::<AsidPool>::from_bits(slot.index);
+    for _ in 0..512 {
+        let vspace = object::<VSpace>(system);
+        measure("", || pool.assign(vspace).expect("assigned"));
+    }
+    measure("delete of a pool of 512 address spaces", || {
+        slot.delete().expect("deleted");
+    });
+}
+
+/// Threads whose refills become due at the same moment.
+fn due_at_once(system: &mut System) {
+    const THREADS: usize = 1_000;
+    let handler = system.endpoint().expect("an endpoint");
+    let crowd = Crowd::new(system, THREADS, Funds::Own, handler);
+    let notification = system.notification().expect("a notification");
+    let control = system.boot().sched_control(0);
+    for sc in crowd.scheds() {
+        control.configure(*sc, 50, 400_000, 0, 0).expect("a budget");
+    }
+    // Each uses up its budget by yielding.
+    crowd.queue(|_| yielder());
+    let _ = notification;
+    measure("1,000 threads become due", || {
+        spend(Duration::from_millis(1_000));
+    });
+    crowd.destroy(system);
+}
+
+fn spend(time: Duration) {
+    let start = time::counter();
+    while time::ticks_to_duration(time::counter() - start) < time {}
+}
+
+/// A scheduling context whose budget fell into many pieces, all of which are due.
+fn refills(system: &mut System) {
+    const PIECES: u64 = 2_000;
+    let sc = system.sched_context(PIECES).expect("a scheduling context");
+    let control = system.boot().sched_control(0);
+    control
+        .configure(sc, 900_000, 1_000_000, PIECES, 0)
+        .expect("configured");
+    let wake = system.notification().expect("a notification");
+    let thread = ThreadBuilder::new("pieces")
+        .priority(150)
+        .spawn::<(), _>(system, move || {
+            loop {
+                wake.wait();
+                spend(Duration::from_micros(60));
+            }
+        })
+        .expect("a thread");
+    let own = thread.sched().expect("a scheduling context").cap();
+    own.unbind().expect("unbound");
+    sc.bind(thread.tcb()).expect("bound");
+    measure("a budget falls into 2,000 pieces", || {
+        for _ in 0..PIECES + 10 {
+            wake.signal();
+            spend(Duration::from_micros(80));
+        }
+    });
+    spend(Duration::from_millis(1_200));
+    measure("2,000 pieces are united", || {
+        wake.signal();
+    });
+    for _ in 0..PIECES + 10 {
+        wake.signal();
+        spend(Duration::from_micros(80));
+    }
+    measure("2,000 pieces are copied to another order", || {
+        control
+            .configure(sc, 800_000, 1_000_000, 10, 0)
+            .expect("configured");
+    });
+    panic!("the end");
+}
