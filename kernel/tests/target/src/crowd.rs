@@ -24,9 +24,15 @@ pub struct Crowd {
     memory: [Cap<Untyped>; 2],
 }
 
-/// One system call with the registers as they are, over and over.
+/// One system call with the registers as they are, and then a fault.
 #[unsafe(naked)]
 extern "C" fn system_call() {
+    naked_asm!("svc #0", "udf #0")
+}
+
+/// The same call for ever.
+#[unsafe(naked)]
+extern "C" fn system_calls() {
     naked_asm!("1: svc #0", "b 1b")
 }
 
@@ -54,7 +60,7 @@ pub fn waiter(notification: Cap<Notification>) -> UserContext {
 /// The registers of a thread that gives up its budget for ever.
 pub fn yielder() -> UserContext {
     UserContext {
-        pc: system_call as *const () as u64,
+        pc: system_calls as *const () as u64,
         x7: Syscall::Yield as u64,
         ..UserContext::default()
     }

@@ -217,10 +217,12 @@ fn asids(system: &mut System) {
     let slot = system.slot().expect("a slot");
     init::ASID_CONTROL.make_pool(memory, &slot).expect("a pool");
     let pool = Cap::<AsidPool>::from_bits(slot.index);
-    for _ in 0..512 {
-        let vspace = object::<VSpace>(system);
-        measure("", || pool.assign(vspace).expect("assigned"));
-    }
+    let spaces: Vec<_> = (0..512).map(|_| object::<VSpace>(system)).collect();
+    measure("assign of 512 address spaces", || {
+        for vspace in spaces {
+            pool.assign(vspace).expect("assigned");
+        }
+    });
     measure("delete of a pool of 512 address spaces", || {
         slot.delete().expect("deleted");
     });
@@ -231,14 +233,16 @@ fn due_at_once(system: &mut System) {
     const THREADS: usize = 1_000;
     let handler = system.endpoint().expect("an endpoint");
     let crowd = Crowd::new(system, THREADS, Funds::Own, handler);
-    let notification = system.notification().expect("a notification");
     let control = system.boot().sched_control(0);
-    for sc in crowd.scheds() {
-        control.configure(*sc, 50, 400_000, 0, 0).expect("a budget");
+    let start = time::counter();
+    for (tcb, sc) in crowd.threads.iter().zip(crowd.scheds()) {
+        // The later it gives up its budget, the shorter its period.
+        let passed = time::ticks_to_duration(time::counter() - start).as_micros() as u64;
+        control
+            .configure(*sc, 50, 400_000 - passed, 0, 0)
+            .expect("a budget");
+        tcb.write_registers(true, &yielder()).expect("started");
     }
-    // Each uses up its budget by yielding.
-    crowd.queue(|_| yielder());
-    let _ = notification;
     measure("1,000 threads become due", || {
         spend(Duration::from_millis(1_000));
     });
