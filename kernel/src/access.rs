@@ -21,7 +21,7 @@ use crate::{
     machine::{Machine, machine},
     masked,
     object::{
-        ENTRIES, Links, ObjRef, Object, REFILLS_OFFSET, ScRef, SchedContext, TableRef, TcbRef,
+        ENTRIES, Links, ObjRef, Object, REFILLS_OFFSET, ScRef, SchedContext, TableRef, Tcb, TcbRef,
     },
     system::{Core, CoreFlags, Shared, System},
     types::{CoreId, CoreSet, PhysAddr},
@@ -274,34 +274,31 @@ pub struct Threads<'a> {
 }
 
 impl Threads<'_> {
-    fn links(&self, tcb: TcbRef) -> &Links {
+    fn tcb(&self, tcb: TcbRef) -> &Tcb {
         // SAFETY: as in `Kernel::get`; `Threads` borrows the token exclusively.
-        let tcb = unsafe { &*(tcb.address() as *const crate::object::Tcb) };
-        &tcb.links
+        unsafe { &*(tcb.address() as *const Tcb) }
     }
 
-    fn links_mut(&mut self, tcb: TcbRef) -> &mut Links {
+    fn tcb_mut(&mut self, tcb: TcbRef) -> &mut Tcb {
         // SAFETY: as in `Kernel::get_mut`.
-        let tcb = unsafe { &mut *(tcb.address() as *mut crate::object::Tcb) };
-        &mut tcb.links
+        unsafe { &mut *(tcb.address() as *mut Tcb) }
     }
 
     fn sc_of(&self, tcb: TcbRef) -> ScRef {
-        // SAFETY: as in `Kernel::get`.
-        let tcb = unsafe { &*(tcb.address() as *const crate::object::Tcb) };
-        tcb.sc
+        self.tcb(tcb)
+            .sc
             .expect("a thread in the release queue has a scheduling context")
     }
 }
 
 impl mcs::ReadyNodes<TcbRef> for Threads<'_> {
     fn ready_links(&self, id: TcbRef) -> (Option<TcbRef>, Option<TcbRef>) {
-        let links = self.links(id);
+        let links = self.tcb(id).links;
         (links.prev, links.next)
     }
 
     fn set_ready_links(&mut self, id: TcbRef, prev: Option<TcbRef>, next: Option<TcbRef>) {
-        let links = self.links_mut(id);
+        let links = &mut self.tcb_mut(id).links;
         (links.prev, links.next) = (prev, next);
     }
 }
@@ -323,23 +320,23 @@ impl mcs::ReleaseNodes<TcbRef> for Threads<'_> {
     }
 
     fn tree_links(&self, id: TcbRef) -> TreeLinks<TcbRef> {
-        let links = self.links(id);
+        let links = self.tcb(id).links;
         TreeLinks {
             parent: links.up,
             left: links.prev,
             right: links.next,
-            balance: links.balance,
+            balance: self.tcb(id).balance,
         }
     }
 
     fn set_tree_links(&mut self, id: TcbRef, tree: TreeLinks<TcbRef>) {
-        let links = self.links_mut(id);
-        *links = Links {
+        let tcb = self.tcb_mut(id);
+        tcb.links = Links {
             prev: tree.left,
             next: tree.right,
             up: tree.parent,
             down: None,
-            balance: tree.balance,
         };
+        tcb.balance = tree.balance;
     }
 }

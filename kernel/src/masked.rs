@@ -103,7 +103,9 @@ pub fn set_reason(k: &Kernel<'_>, caller: Option<TcbRef>, cause: Cause) {
             }
             _ => EXCEPTION,
         };
-        CORES[k.me().index()].reason.store(reason, Ordering::Relaxed);
+        CORES[k.me().index()]
+            .reason
+            .store(reason, Ordering::Relaxed);
     }
 }
 
@@ -122,7 +124,12 @@ pub fn longest(core: CoreId) -> Longest {
 /// Measures anew on all cores. The entries that are under way count.
 pub fn reset() {
     for core in &CORES {
-        for word in [&core.whole, &core.whole_reason, &core.held, &core.held_reason] {
+        for word in [
+            &core.whole,
+            &core.whole_reason,
+            &core.held,
+            &core.held_reason,
+        ] {
             word.store(0, Ordering::Relaxed);
         }
     }

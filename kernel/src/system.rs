@@ -94,6 +94,8 @@ pub struct AsidTable {
 pub struct Shared {
     pub irqs: IrqTable,
     pub asids: AsidTable,
+    /// How many searches among senders have been interrupted: tells senders that were there from those that came later.
+    pub search_rounds: u32,
     /// All threads, for the debug calls.
     pub debug_threads: Option<TcbRef>,
 }
@@ -130,6 +132,7 @@ impl System {
             shared: UnsafeCell::new(Shared {
                 irqs: IrqTable::new(),
                 asids: AsidTable { pools: [None; 128] },
+                search_rounds: 0,
                 debug_threads: None,
             }),
         }

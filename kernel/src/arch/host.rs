@@ -94,6 +94,10 @@ impl UserRoot {
     pub fn new(root: PhysAddr, asid: Asid) -> Self {
         Self(Some((root, asid)))
     }
+
+    pub fn asid(self) -> Option<Asid> {
+        self.0.map(|(_, asid)| asid)
+    }
 }
 
 pub fn load_user_root(root: UserRoot) {
@@ -172,7 +176,7 @@ pub fn clean_to_poc(_va: usize, _bytes: usize) {}
 pub fn clean_to_pou(_va: usize, _bytes: usize) {}
 pub fn invalidate_to_poc(_va: usize, _bytes: usize) {}
 pub fn clean_invalidate_to_poc(_va: usize, _bytes: usize) {}
-pub fn unify_instruction(_va: usize, _bytes: usize) {}
+pub fn unify_instruction(_va: usize, _bytes: usize, _last: bool) {}
 pub fn stack_peak(_core: CoreId) -> Option<usize> {
     None
 }

@@ -3,11 +3,19 @@
 //! It goes through the user mapping itself, not through the kernel's physical window: the window does not hold device
 //! memory, and an instruction cache may be indexed by virtual address, so that only the mapping reaches its lines. The
 //! caller has found the mapping valid under the locks, and nobody can change it until they are released; user mappings
-//! are all readable at EL1, and invalidation asks for a writable one.
+//! are all readable at EL1, and invalidation asks for a writable one. Large ranges are done in chunks: when the call is
+//! left in between, the thread keeps how far it got, and everything is checked again before it goes on.
 
 use sel4_abi::Invocation;
 
-use crate::{access::Kernel, arch, cap::Asid, object::TableRef};
+use crate::{
+    access::Kernel,
+    arch,
+    cap::Asid,
+    invoke::Leave,
+    object::{Progress, TableRef, TcbRef},
+    preempt,
+};
 
 /// What is done to the lines of a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +63,27 @@ pub struct Range {
     pub bytes: u64,
 }
 
-/// Maintains the caches for a range.
-pub fn maintain(k: &Kernel<'_>, what: Maintenance, range: Range) {
+/// So many bytes are done between two preemption points, and what they count.
+const CHUNK: u64 = 4096;
+const CHUNK_UNITS: usize = 20;
+
+/// Maintains the caches for a range, for a call of `caller`, whose `progress` says how far it had got.
+pub fn maintain(
+    k: &mut Kernel<'_>,
+    caller: TcbRef,
+    what: Maintenance,
+    range: Range,
+    progress: Progress,
+) -> Result<(), Leave> {
+    let end = range.start + range.bytes;
+    let start = match progress {
+        Progress::Maintained { root, next }
+            if root == range.root && (range.start..end).contains(&next) =>
+        {
+            next
+        }
+        _ => range.start,
+    };
     let (loaded, wanted) = (
         k.this().loaded_root,
         super::asid::loadable(range.root, range.asid),
@@ -64,14 +91,38 @@ pub fn maintain(k: &Kernel<'_>, what: Maintenance, range: Range) {
     if loaded != wanted {
         arch::load_user_root(wanted);
     }
-    let (start, bytes) = (range.start as usize, range.bytes as usize);
-    match what {
-        Maintenance::Clean => arch::clean_to_poc(start, bytes),
-        Maintenance::Invalidate => arch::invalidate_to_poc(start, bytes),
-        Maintenance::CleanInvalidate => arch::clean_invalidate_to_poc(start, bytes),
-        Maintenance::UnifyInstruction => arch::unify_instruction(start, bytes),
-    }
+    let outcome = maintain_chunks(k, caller, what, range.root, start..end);
     if loaded != wanted {
         arch::load_user_root(loaded);
+    }
+    outcome
+}
+
+fn maintain_chunks(
+    k: &mut Kernel<'_>,
+    caller: TcbRef,
+    what: Maintenance,
+    root: TableRef,
+    range: core::ops::Range<u64>,
+) -> Result<(), Leave> {
+    let mut start = range.start;
+    loop {
+        let end = range.end.min((start & !(CHUNK - 1)) + CHUNK);
+        let (at, bytes) = (start as usize, (end - start) as usize);
+        let last = end == range.end;
+        match what {
+            Maintenance::Clean => arch::clean_to_poc(at, bytes),
+            Maintenance::Invalidate => arch::invalidate_to_poc(at, bytes),
+            Maintenance::CleanInvalidate => arch::clean_invalidate_to_poc(at, bytes),
+            Maintenance::UnifyInstruction => arch::unify_instruction(at, bytes, last),
+        }
+        if last {
+            return Ok(());
+        }
+        start = end;
+        if let Err(leave) = preempt::units(k, CHUNK_UNITS) {
+            k.get_mut(caller).progress = Progress::Maintained { root, next: start };
+            return Err(leave);
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! cores: 1
 //! config: TRACK_MASKED=true
 //! config: ROOT_CNODE_SIZE_BITS=15
-//! timeout: 240
+//! timeout: 25
 
 #![no_std]
 #![no_main]
@@ -41,6 +41,9 @@ fn main(boot: &'static BootInfo) {
             }
         })
         .expect("a thread");
+    if true {
+        queues(&mut system);
+    }
     ordinary(&mut system);
     capabilities(&mut system);
     memory(&mut system);
@@ -106,7 +109,13 @@ fn capabilities(system: &mut System) {
     let node = system.cnode(13).expect("a CNode");
     for start in (0..1 << 13).step_by(256) {
         objects
-            .retype(ObjectType::Endpoint, 0, SlotPath::new(node, 0, 0), start, 256)
+            .retype(
+                ObjectType::Endpoint,
+                0,
+                SlotPath::new(node, 0, 0),
+                start,
+                256,
+            )
             .expect("endpoints");
     }
     measure("delete of a CNode with 8,192 objects", || {
@@ -158,7 +167,12 @@ fn retype(system: &mut System) {
     };
     many("retype of 256 endpoints", ObjectType::Endpoint, 0, 4);
     many("retype of 256 pages", ObjectType::SmallPage, 0, 12);
-    many("retype of 256 scheduling contexts", ObjectType::SchedContext, 7, 7);
+    many(
+        "retype of 256 scheduling contexts",
+        ObjectType::SchedContext,
+        7,
+        7,
+    );
     many("retype of 256 threads", ObjectType::Tcb, 0, 11);
 }
 
@@ -206,7 +220,9 @@ fn caches(system: &mut System) {
     system
         .map(page, CapRights::READ_WRITE, VmAttributes::default())
         .expect("mapped");
-    measure("clean of 2 MiB", || page.clean_data(0, 1 << 21).expect("done"));
+    measure("clean of 2 MiB", || {
+        page.clean_data(0, 1 << 21).expect("done")
+    });
     measure("unify of 2 MiB", || {
         page.unify_instruction(0, 1 << 21).expect("done");
     });
