@@ -113,15 +113,22 @@ impl Crowd {
 
     /// Each makes its system call and blocks in it, before this returns.
     pub fn queue(&self, registers: impl Fn(usize) -> UserContext) {
-        let shared = self.scs.len() < self.threads.len();
-        for (number, tcb) in self.threads.iter().enumerate() {
-            tcb.write_registers(true, &registers(number))
-                .expect("started");
-            if shared {
-                self.scs[0].bind(*tcb).expect("bound");
-                self.scs[0].unbind().expect("unbound");
-            }
+        (0..self.threads.len()).for_each(|number| self.queue_one(number, &registers(number)));
+    }
+
+    /// The same for one of them.
+    pub fn queue_one(&self, number: usize, registers: &UserContext) {
+        let tcb = self.threads[number];
+        tcb.write_registers(true, registers).expect("started");
+        if self.scs.len() < self.threads.len() {
+            self.run_one(number);
         }
+    }
+
+    /// Gives one the shared scheduling context until it blocks.
+    pub fn run_one(&self, number: usize) {
+        self.scs[0].bind(self.threads[number]).expect("bound");
+        self.scs[0].unbind().expect("unbound");
     }
 
     /// Destroys all of them.

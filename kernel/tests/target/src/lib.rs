@@ -6,5 +6,6 @@
 pub mod crowd;
 pub mod masked;
 pub mod objects;
+pub mod periodic;
 pub mod rows;
 pub mod sched;

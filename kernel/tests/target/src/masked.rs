@@ -5,6 +5,9 @@ use core::fmt;
 
 use libsel4::abi::debug_syscall::{BENCHMARK_FINALIZE_LOG, BENCHMARK_RESET_LOG};
 
+/// Instructions for which interrupts may be masked, waiting for locks included: what docs/limits.md states.
+pub const LIMIT: u64 = 20_000;
+
 /// The longest stretches of a core since [`reset`], in cycles: instructions, where those are counted.
 #[derive(Clone, Copy, Debug)]
 pub struct Longest {
