@@ -284,6 +284,32 @@ mod tests {
     }
 
     #[test]
+    fn a_full_pool_goes_in_parts() {
+        let mut bench = Bench::new();
+        let pool = bench.k.shared().asids.pools[0].expect("installed");
+        let root = bench.table();
+        bench.k.get_mut(pool).0[1..].fill(Some(root));
+        arch::host::set_interrupt(Some(30));
+        let mut parts = 1;
+        while delete_asid_pool(&mut bench.k, pool, 0).is_err() {
+            assert_eq!(bench.k.shared().asids.pools[0], Some(pool));
+            let free = free_asid(&bench.k, pool, 0);
+            assert_eq!(free, Asid::new(1), "the first ones are gone");
+            parts += 1;
+        }
+        assert_eq!(parts, 511 / 50 + 1);
+        assert_eq!(bench.k.shared().asids.pools[0], None);
+
+        // Not if the caller would not come back.
+        bench.k.get_mut(pool).0[1..].fill(Some(root));
+        bench.k.shared_mut().asids.pools[0] = Some(pool);
+        bench.k.this_mut().loaded_root = loadable(root, asid(300));
+        assert_eq!(delete_asid_pool(&mut bench.k, pool, 0), Ok(()));
+        assert_eq!(bench.k.this().loaded_root, arch::UserRoot::EMPTY);
+        arch::host::set_interrupt(None);
+    }
+
+    #[test]
     fn asids_are_pool_and_entry() {
         assert_eq!(asid_of(0, 0), None);
         assert_eq!(asid_of(127, 511), Asid::new(65535));

@@ -126,3 +126,59 @@ fn maintain_chunks(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{arch::host, object::Tcb, types::CoreId, vspace::bench::Bench};
+
+    #[test]
+    fn a_large_range_is_done_in_parts() {
+        let mut bench = Bench::new();
+        let (root, other) = (bench.table(), bench.table());
+        let k = &mut bench.k;
+        let caller = TcbRef::from_object(host::memory(11).0 as usize);
+        k.place(caller, Tcb::new(CoreId::BOOT));
+        let range = Range {
+            root,
+            asid: Asid::new(1).expect("not 0"),
+            start: 0x4000_0008,
+            bytes: (1 << 21) - 8,
+        };
+        let mut part = |range, progress| {
+            k.get_mut(caller).progress = Progress::None;
+            k.this_mut().work_units = 0;
+            let done = maintain(k, caller, Maintenance::Clean, range, progress);
+            assert_eq!(host::user_root(), arch::UserRoot::EMPTY);
+            (done, k.get(caller).progress)
+        };
+        host::set_interrupt(Some(30));
+        let (mut progress, mut parts) = (Progress::None, 1);
+        loop {
+            let (done, reached) = part(range, progress);
+            if done.is_ok() {
+                assert_eq!(reached, Progress::None);
+                break;
+            }
+            let next = 0x4000_0000 + parts * 5 * CHUNK;
+            assert_eq!(reached, Progress::Maintained { root, next });
+            (progress, parts) = (reached, parts + 1);
+        }
+        assert_eq!(parts, 512 / 5 + 1);
+
+        // What does not belong to this range is not believed.
+        let first = Progress::Maintained {
+            root,
+            next: 0x4000_0000 + 5 * CHUNK,
+        };
+        for (root, next) in [
+            (other, 0x4010_0000),
+            (root, 0x4020_0000),
+            (root, 0x4000_0000),
+        ] {
+            let (_, reached) = part(range, Progress::Maintained { root, next });
+            assert_eq!(reached, first);
+        }
+        host::set_interrupt(None);
+    }
+}
