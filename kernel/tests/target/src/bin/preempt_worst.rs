@@ -16,7 +16,7 @@ use core::time::Duration;
 
 use libsel4::abi::ObjectType;
 use libsel4::{
-    AsidPool, BootInfo, Budget, Cap, CapRights, LargePage, Message, SlotPath, System,
+    AsidPool, BootInfo, Budget, Cap, CapRights, Endpoint, LargePage, Message, SlotPath, System,
     ThreadBuilder, VSpace, VmAttributes, init, println, root_task, syscall, time,
 };
 use tern_target_tests::crowd::{Crowd, Funds, sender, waiter, yielder};
@@ -45,6 +45,7 @@ fn main(boot: &'static BootInfo) {
     if true {
         rows(&[
             "preempt.masked.delete-endpoint",
+            "preempt.masked.priorities",
             "preempt.masked.delete-notification",
             "preempt.masked.cancel-badged",
         ]);
@@ -219,6 +220,7 @@ fn queues(system: &mut System) {
         notification.slot().delete().expect("deleted");
     });
     crowd.destroy(system);
+    priorities(system, handler);
     for (what, matching) in [
         ("cancel badged sends, none of 2,000", 5),
         ("cancel badged sends, all of 2,000", 4),
@@ -235,6 +237,25 @@ fn queues(system: &mut System) {
         crowd.destroy(system);
         system.destroy(endpoint).expect("destroyed");
     }
+}
+
+/// A queue with as many priorities as this test may give, joined by a thread of the lowest.
+fn priorities(system: &mut System, handler: Cap<Endpoint>) {
+    const FIRST: u8 = 101;
+    const PRIORITIES: usize = 150;
+    let crowd = Crowd::new(system, PRIORITIES, Funds::Shared, handler);
+    let endpoint = system.endpoint().expect("an endpoint");
+    for (number, tcb) in crowd.threads.iter().enumerate() {
+        let priority = FIRST + (PRIORITIES - 1 - number) as u8;
+        tcb.set_priority(init::TCB, priority).expect("set");
+    }
+    measure("a thread queues behind 149 priorities", || {
+        crowd.queue(|number| sender(endpoint, number as u64));
+    });
+    for number in 0..PRIORITIES {
+        assert_eq!(endpoint.poll().label(), number as u64, "by priority");
+    }
+    crowd.destroy(system);
 }
 
 fn caches(system: &mut System) {
