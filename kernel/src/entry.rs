@@ -123,6 +123,8 @@ fn enter_once(me: CoreId, cause: Cause) -> bool {
         stop::restart_current(&mut k);
         return leave(k, None);
     }
+    // So that little work is not left half-way: a thread that deletes itself would not come back to finish it.
+    k.this_mut().work_units = 0;
     let mut stopper: Option<Stopper> = None;
     loop {
         match act(&mut k, caller, cause) {

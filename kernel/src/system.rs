@@ -45,7 +45,7 @@ pub struct Core {
     pub loaded_root: arch::UserRoot,
     /// The thread whose floating-point state is in the registers.
     pub fpu_owner: Option<TcbRef>,
-    /// Work done since the last look for something more urgent.
+    /// Work done in this entry, and since the last look for something more urgent.
     pub work_units: usize,
     /// Private interrupt lines (bits by INTID) that other cores want unmasked, and masked, here.
     pub unmask_ppis: u32,
