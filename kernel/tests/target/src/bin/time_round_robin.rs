@@ -116,8 +116,10 @@ fn moved(bench: &mut Bench) {
         // The time from its first step on the new core to its first pause of more than a millisecond there.
         let (mut last, mut first) = (time::counter(), 0);
         loop {
+            // Before the counter is read: it may be moved between the two.
+            let has_moved = start.load(Ordering::Acquire) != 0;
             let now = time::counter();
-            if first == 0 && start.load(Ordering::Relaxed) != 0 {
+            if first == 0 && has_moved {
                 first = now;
             }
             if first != 0 && now - last > ticks(1_000) && last > first {
@@ -132,7 +134,7 @@ fn moved(bench: &mut Bench) {
     gate.signal();
     bench.sleep(12_000);
     thread.move_to(1).unwrap();
-    start.store(1, Ordering::Relaxed);
+    start.store(1, Ordering::Release);
     // The equal one's slice ends first; then the moved one's rest.
     bench.eventually("the pause", || thread.is_finished());
     let longest = LONGEST.load(Ordering::Relaxed);
