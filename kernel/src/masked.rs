@@ -3,8 +3,8 @@
 //!
 //! A stretch begins at an entry, and again wherever long work has looked and found nothing more urgent
 //! ([`crate::preempt`]): an interrupt that comes later waits from then on at most. It is *whole* until the next such
-//! look, the return to user level or the sleep of an idle core; waiting for locks and for other cores is in it. Its part
-//! in which the core has the locks is *held*: what it costs the others. The unit is that of the cycle counter; an
+//! look, the return to user level or the sleep of an idle core; waiting for locks and for other cores is in it. The
+//! part in which the core has the locks is *held*: what it costs the others. The unit is that of the cycle counter; an
 //! emulator that counts instructions counts those of all cores, so what others do meanwhile is in the figures.
 
 use core::sync::atomic::{AtomicU64, Ordering};

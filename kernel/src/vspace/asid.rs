@@ -161,8 +161,8 @@ pub fn delete_vspace(k: &mut Kernel<'_>, root: TableRef, asid: Asid) {
     arch::invalidation_barrier();
 }
 
-/// The last capability to an ASID pool goes: its VSpaces lose their ASIDs for good. No other core has one loaded. May be
-/// left half-way and called again; but not if the caller's own VSpace is among them, since it would not come back.
+/// The last capability to an ASID pool goes: its VSpaces lose their ASIDs for good. No other core has one loaded. May
+/// be left half-way and called again; but not if the caller's own VSpace is among them, since it would not come back.
 pub fn delete_asid_pool(
     k: &mut Kernel<'_>,
     pool: ObjRef<AsidPool>,
