@@ -12,6 +12,7 @@ use crate::{
     config, cspace,
     fault::Fault,
     ipc::transfer,
+    masked,
     object::{TcbRef, ThreadName, ThreadState},
     print::kprintln,
     types::CoreId,
@@ -49,6 +50,8 @@ pub fn call(k: &mut Kernel<'_>, caller: TcbRef, number: i64) {
                 thread(k, caller, x[0]).map_or(NO_AFFINITY, |tcb| u64::from(k.get(tcb).affinity.0));
             k.get_mut(caller.context()).x[0] = affinity;
         }
+        debug_syscall::BENCHMARK_RESET_LOG => masked::reset(),
+        debug_syscall::BENCHMARK_FINALIZE_LOG => finalize_log(k, caller, x[0]),
         _ => unreachable!("not a debug call"),
     }
 }
@@ -94,6 +97,18 @@ fn send_ipi(k: &Kernel<'_>, core: u64, sgi: u64) {
         return;
     }
     k.machine().gic.send_sgi(sgi as u32, core as usize);
+}
+
+/// The longest stretches of a core with interrupts masked, in registers.
+fn finalize_log(k: &mut Kernel<'_>, caller: TcbRef, core: u64) {
+    let Some(core) = k.cores().find(|each| u64::from(each.0) == core) else {
+        kprintln!("debug call: no core {core}");
+        return;
+    };
+    let longest = masked::longest(core);
+    let x = &mut k.get_mut(caller.context()).x;
+    (x[0], x[1]) = (longest.whole, longest.whole_reason);
+    (x[2], x[3]) = (longest.held, longest.held_reason);
 }
 
 /// A thread's name, for messages.
@@ -180,6 +195,19 @@ fn snapshot(k: &Kernel<'_>) {
         }
         if let Some(bytes) = arch::stack_peak(core) {
             kprintln!("  kernel stack: at most {bytes} bytes used");
+        }
+        if config::TRACK_MASKED {
+            let longest = masked::longest(core);
+            let (kind, number, label) = masked::describe(longest.whole_reason);
+            kprintln!(
+                "  interrupts masked: at most {} cycles ({kind} {number}, label {label})",
+                longest.whole
+            );
+            let (kind, number, label) = masked::describe(longest.held_reason);
+            kprintln!(
+                "  locks held: at most {} cycles ({kind} {number}, label {label})",
+                longest.held
+            );
         }
     }
     dump(k);

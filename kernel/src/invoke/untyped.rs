@@ -11,7 +11,7 @@ use crate::{
     config::RETYPE_FAN_OUT_LIMIT,
     cspace, debug,
     fault::{LookupFailure, SysError},
-    object::{Context, Endpoint, Notification, ObjRef, Reply, SchedContext, SlotRef, Tcb, TcbRef},
+    object::{Endpoint, Notification, ObjRef, Reply, SchedContext, SlotRef, Tcb, TcbRef},
     preempt,
     types::PhysAddr,
 };
@@ -281,16 +281,10 @@ fn create(k: &mut Kernel<'_>, plan: &Plan, at: PhysAddr) -> Cap {
     }
 }
 
-/// Makes a thread in cleared memory. Slots, floating-point state and name are right as zeroes.
+/// Makes a thread in cleared memory. Slots, registers, floating-point state and name are right as zeroes.
 pub fn new_thread(k: &mut Kernel<'_>, tcb: TcbRef) {
     let home = k.me();
-    k.place(
-        tcb.context(),
-        Context {
-            spsr: arch::USER_SPSR,
-            ..Context::default()
-        },
-    );
+    k.get_mut(tcb.context()).spsr = arch::USER_SPSR;
     k.place(tcb, Tcb::new(home));
     debug::register_thread(k, tcb);
 }

@@ -6,8 +6,11 @@
 pub mod builds;
 pub mod calls;
 pub mod code;
+pub mod crowd;
+pub mod masked;
 pub mod model;
 pub mod objects;
+pub mod periodic;
 pub mod port;
 pub mod random;
 pub mod rows;

@@ -137,7 +137,7 @@ fn moved(bench: &mut Bench) {
     bench.sleep(12_000);
     let used = sched.consumed().unwrap().as_micros() as u64;
     thread.move_to(1).unwrap();
-    start.store(1, Ordering::Relaxed);
+    start.store(1, Ordering::Release);
     // The equal one's slice ends first; then the moved one's rest.
     bench.eventually("the pause", || thread.is_finished());
     let longest = LONGEST.load(Ordering::Relaxed);
