@@ -12,6 +12,7 @@ use libsel4::{
 use tern_target_tests::objects::{
     Answer, Ended, Puppet, buffer_cap, call_registers, info, kind, object,
 };
+use tern_target_tests::rows::{row, rows};
 
 root_task!(main);
 
@@ -55,11 +56,13 @@ fn main(boot: &'static BootInfo) {
 }
 
 fn sending(puppet: &Puppet) {
+    rows(&["fault.cap.words", "fault.cap.guard-mismatch"]);
     for number in [CALL, SEND] {
         assert_eq!(
             puppet.syscall(&simple(number, UNRESOLVABLE)),
             fault(UNRESOLVABLE, false, GUARD)
         );
+        row("fault.cap.arguments");
         // The capability arguments are looked up after it, in order; the first that fails is named.
         for place in 0..3 {
             puppet.buffer().write(buffer_cap(place), 1);
@@ -109,6 +112,7 @@ fn receiving(system: &mut System, puppet: &Puppet) {
     let empty = system.slot().expect("a slot").index;
     assert_eq!(kind(SlotPath::in_root(empty)), cap_type::NULL);
 
+    rows(&["fault.cap.words", "fault.cap.missing"]);
     for number in [
         RECV,
         NB_RECV,
@@ -200,6 +204,7 @@ fn kinds_of_failure(system: &mut System, puppet: &Puppet) {
             .expect("a space");
     };
     set(outer, CNodeCapData::new(0x77, 52));
+    rows(&["fault.cap.depth-mismatch", "fault.cap.guard-mismatch", "fault.handler.installed-cap"]);
     let space = 0x77 << 12;
     for (number, in_receive) in [(CALL, false), (SEND, false), (RECV, true), (NB_WAIT, true)] {
         let check = |cptr, failure: &[u64]| {
@@ -225,6 +230,7 @@ fn kinds_of_failure(system: &mut System, puppet: &Puppet) {
             Ended::Returned(_)
         ));
     }
+    rows(&["fault.cap.invalid-root", "fault.handler.installed-cap"]);
     // No CNode at all as a root.
     outer.slot().revoke().expect("to revoke");
     assert_eq!(puppet.syscall(&simple(CALL, 5)), fault(5, false, &[1]));
@@ -237,6 +243,7 @@ fn second_try(system: &mut System, puppet: &Puppet) {
     let slot = system.slot().expect("a slot");
     let registers = simple(WAIT, slot.index);
     assert_eq!(puppet.syscall(&registers), fault(slot.index, true, MISSING));
+    row("fault.reply.cap");
     // Whatever the reply says, the call is made again.
     for label in [0, 1, 99] {
         puppet
