@@ -204,7 +204,11 @@ fn kinds_of_failure(system: &mut System, puppet: &Puppet) {
             .expect("a space");
     };
     set(outer, CNodeCapData::new(0x77, 52));
-    rows(&["fault.cap.depth-mismatch", "fault.cap.guard-mismatch", "fault.handler.installed-cap"]);
+    rows(&[
+        "fault.cap.depth-mismatch",
+        "fault.cap.guard-mismatch",
+        "fault.handler.installed-cap",
+    ]);
     let space = 0x77 << 12;
     for (number, in_receive) in [(CALL, false), (SEND, false), (RECV, true), (NB_WAIT, true)] {
         let check = |cptr, failure: &[u64]| {

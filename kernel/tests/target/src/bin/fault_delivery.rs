@@ -228,7 +228,11 @@ impl Stage {
                     continue;
                 }
             }
-            assert_eq!(Answer::of(&self.faulter.fault().message), after, "way {way}");
+            assert_eq!(
+                Answer::of(&self.faulter.fault().message),
+                after,
+                "way {way}"
+            );
         }
     }
 

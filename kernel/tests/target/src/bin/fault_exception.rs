@@ -52,7 +52,13 @@ fn main(boot: &'static BootInfo) {
     let settler = Settler::new(&mut system);
     let puppet = Puppet::new(&mut system, boot.cores() - 1, 100);
     let expect = |pc, syndrome| Answer::new(3, &[pc, 0x7770, 0x6000_0040, syndrome, 0]);
-    rows(&["fault.exception.words", "fault.exception.undefined", "fault.exception.breakpoint", "fault.exception.system-register", "fault.exception.no-debug"]);
+    rows(&[
+        "fault.exception.words",
+        "fault.exception.undefined",
+        "fault.exception.breakpoint",
+        "fault.exception.system-register",
+        "fault.exception.no-debug",
+    ]);
     for (code, syndrome) in [
         (undefined as extern "C" fn() -> !, 0x0200_0000),
         (breakpoint, 0xf200_0005),
@@ -107,7 +113,12 @@ fn main(boot: &'static BootInfo) {
         "it goes on"
     );
 
-    rows(&["fault.reply.exception", "fault.reply.longer", "fault.reply.spsr", "fault.reply.restart"]);
+    rows(&[
+        "fault.reply.exception",
+        "fault.reply.longer",
+        "fault.reply.spsr",
+        "fault.reply.restart",
+    ]);
     // The reply sets program counter, stack pointer and flags.
     puppet
         .reply

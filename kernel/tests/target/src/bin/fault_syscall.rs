@@ -66,7 +66,11 @@ fn main(boot: &'static BootInfo) {
     let next = || Answer::of(&puppet.fault().message);
 
     // Numbers that are none, compared with all 64 bits.
-    rows(&["fault.syscall.words", "fault.syscall.number", "fault.syscall.absent-calls"]);
+    rows(&[
+        "fault.syscall.words",
+        "fault.syscall.number",
+        "fault.syscall.absent-calls",
+    ]);
     let unknown = [0, 1, 9, 0xffff_ffff, 0xffff_fffb, 1 << 63, u64::MAX << 32];
     for number in unknown
         .into_iter()
@@ -99,7 +103,11 @@ fn main(boot: &'static BootInfo) {
     reply[10] = 0xdead_0000;
     puppet.reply.send(Message::new(0).words(&reply[..11]));
     assert_eq!(next(), Answer::new(2, &words(number, start() + 4)));
-    rows(&["fault.reply.syscall", "fault.reply.longer", "fault.reply.spsr"]);
+    rows(&[
+        "fault.reply.syscall",
+        "fault.reply.longer",
+        "fault.reply.spsr",
+    ]);
     // All twelve: flags are taken, the rest of SPSR is not; a thirteenth word is ignored.
     let reply = [
         10,
