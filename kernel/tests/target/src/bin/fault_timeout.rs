@@ -10,8 +10,8 @@ use core::arch::{asm, naked_asm};
 use core::time::Duration;
 
 use libsel4::{
-    BootInfo, Budget, Cap, CapRights, Endpoint, Message, SchedContext, ThreadBuilder, UserContext,
-    init, root_task, time,
+    BootInfo, Cap, CapRights, Endpoint, Message, SchedContext, ThreadBuilder, UserContext, init,
+    root_task, time,
 };
 use tern_target_tests::objects::{Answer, Puppet};
 use tern_target_tests::rows::{row, rows};

@@ -11,6 +11,7 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use libsel4::{BootInfo, CapRights, Message, ThreadBuilder, root_task, syscall};
+use tern_target_tests::rows::rows;
 use tern_target_tests::sched::{Bench, affinity};
 
 root_task!(main);
@@ -24,8 +25,17 @@ fn served() -> u64 {
 fn main(boot: &'static BootInfo) {
     let mut bench = Bench::new(boot);
     for core in 0..bench.cores() {
+        rows(&[
+            "tern.send.passive",
+            "defect.1616",
+            "donate.send",
+            "donate.nb-send",
+            "sched.switch.no-sc",
+        ]);
         plain_send(&mut bench, core);
+        rows(&["donate.nb-send-wait", "donate.nb-send-recv"]);
         outright(&mut bench, core);
+        rows(&["donate.no-reply-object", "donate.active-receiver"]);
         without_reply(&mut bench, core);
     }
 }

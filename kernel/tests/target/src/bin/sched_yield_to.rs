@@ -10,17 +10,33 @@
 use core::time::Duration;
 
 use libsel4::{BootInfo, Error, ThreadBuilder, init, root_task, thread_block};
+use tern_target_tests::rows::rows;
 use tern_target_tests::sched::{Bench, LONG_SLICE, Log, spin};
 
 root_task!(main);
 
 fn main(boot: &'static BootInfo) {
     let mut bench = Bench::new(boot);
+    rows(&["yield-to.not-runnable", "default.sc.yield-to"]);
     errors(&mut bench);
+    rows(&[
+        "yield-to.switches",
+        "yield-to.result",
+        "yield-to.ends.runs",
+        "consumed.yield-to",
+    ]);
     switches(&mut bench);
+    rows(&["yield-to.less", "sched.decide.beaten"]);
     less_important(&mut bench);
+    rows(&["yield-to.ends.deleted", "tern.yield-to.link"]);
     ends(&mut bench);
     if bench.cores() > 1 {
+        rows(&[
+            "yield-to.remote",
+            "smp.yield-to",
+            "tern.yield-to.remote",
+            "defect.yield-to-remote",
+        ]);
         other_core(&mut bench);
     }
 }

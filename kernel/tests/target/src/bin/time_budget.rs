@@ -15,6 +15,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
 use libsel4::{BootInfo, Budget, ThreadBuilder, root_task, time};
+use tern_target_tests::rows::rows;
 use tern_target_tests::sched::{Bench, exact_time, ticks};
 
 root_task!(main, heap = 4 << 20);
@@ -38,6 +39,15 @@ fn main(boot: &'static BootInfo) {
     for (moves, sporadic) in [(0, false), (10_000, false), (2_000, true)] {
         if moves > 0 && bench.cores() == 1 {
             continue;
+        }
+        if moves > 0 {
+            rows(&[
+                "tern.move.keeps-refills",
+                "tern.move.charges-old-core",
+                "defect.budget-by-moves",
+            ]);
+        } else {
+            rows(&["sched.timer.budget", "sched.timer.release"]);
         }
         one(&mut bench, moves, sporadic);
     }
