@@ -6,3 +6,4 @@
 pub mod objects;
 pub mod rows;
 pub mod sched;
+pub mod timeline;

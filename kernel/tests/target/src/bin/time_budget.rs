@@ -8,31 +8,20 @@
 #![no_std]
 #![no_main]
 
-extern crate alloc;
-
-use alloc::boxed::Box;
-use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
 use libsel4::{BootInfo, Budget, ThreadBuilder, root_task, time};
 use tern_target_tests::rows::rows;
 use tern_target_tests::sched::{Bench, exact_time, ticks};
+use tern_target_tests::timeline::Timeline;
 
 root_task!(main, heap = 4 << 20);
 
 const BUDGET_US: u64 = 2_000;
 const PERIOD_US: u64 = 10_000;
-/// A gap in the thread's own time that is longer than this is time in which it did not run: no entry to the kernel is as
-/// short.
-const GAP_US: u64 = 1;
 const PIECES: usize = 1 << 14;
 
-/// The times at which the thread ran: pieces of at least a gap's distance, by start and length.
-struct Pieces {
-    length: AtomicU64,
-    starts: [AtomicU64; PIECES],
-    lengths: [AtomicU64; PIECES],
-}
+type Pieces = Timeline<PIECES>;
 
 fn main(boot: &'static BootInfo) {
     let mut bench = Bench::new(boot);
@@ -54,32 +43,14 @@ fn main(boot: &'static BootInfo) {
 }
 
 fn one(bench: &mut Bench, moves: u64, sporadic: bool) {
-    let pieces: &'static Pieces = Box::leak(Box::new(Pieces {
-        length: AtomicU64::new(0),
-        starts: [const { AtomicU64::new(0) }; PIECES],
-        lengths: [const { AtomicU64::new(0) }; PIECES],
-    }));
+    let pieces = Pieces::new();
     let budget = Budget::Periodic {
         budget: Duration::from_micros(BUDGET_US),
         period: Duration::from_micros(PERIOD_US),
         extra_refills: 4,
     };
     let builder = ThreadBuilder::new("periodic").budget(budget);
-    let (thread, gate) = bench.gated(builder, move || {
-        let (mut start, mut last) = (time::counter(), time::counter());
-        let mut index = 0;
-        while index < PIECES {
-            let now = time::counter();
-            if now - last > ticks(GAP_US) {
-                pieces.starts[index].store(start, Ordering::Relaxed);
-                pieces.lengths[index].store(last - start, Ordering::Relaxed);
-                index += 1;
-                pieces.length.store(index as u64, Ordering::Release);
-                start = now;
-            }
-            last = now;
-        }
-    });
+    let (thread, gate) = bench.gated(builder, || pieces.record());
     let sc = thread.sched().unwrap().cap();
     let configure = |core| {
         bench
@@ -113,12 +84,9 @@ fn one(bench: &mut Bench, moves: u64, sporadic: bool) {
 }
 
 fn check(pieces: &Pieces, span: u64, undisturbed: bool, sporadic: bool) {
-    let count = pieces.length.load(Ordering::Acquire) as usize;
+    let count = pieces.len();
     assert!(count > 1, "it did not run");
-    let piece = |index: usize| {
-        let start = pieces.starts[index].load(Ordering::Relaxed);
-        (start, start + pieces.lengths[index].load(Ordering::Relaxed))
-    };
+    let piece = |index: usize| pieces.piece(index);
     let mut total = 0;
     for first in 0..count {
         let (window, end) = piece(first);
