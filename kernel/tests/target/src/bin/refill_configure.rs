@@ -8,7 +8,10 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
-use libsel4::{BootInfo, Budget, Cap, Error, SchedContext, Thread, ThreadBuilder, root_task, time};
+use libsel4::{
+    BootInfo, Budget, Cap, Error, Notification, SchedContext, Thread, ThreadBuilder, root_task,
+    time,
+};
 use tern_target_tests::rows::{row, rows};
 use tern_target_tests::sched::{Bench, ticks};
 use tern_target_tests::timeline::{Timeline, assert_pieces};
@@ -27,6 +30,7 @@ type Line = Timeline<2048>;
 /// A thread that notes when it runs, on the last core.
 struct Subject {
     thread: Thread<()>,
+    gate: Cap<Notification>,
     line: &'static Line,
     core: usize,
     /// When it began with a whole budget.
@@ -58,10 +62,9 @@ impl Subject {
         };
         let builder = ThreadBuilder::new("subject").core(core).budget(budget);
         let (thread, gate) = bench.gated(builder, || line.record());
-        thread.suspend().unwrap();
-        gate.signal();
         Self {
             thread,
+            gate,
             line,
             core,
             origin: 0,
@@ -76,7 +79,7 @@ impl Subject {
     fn begin(&mut self, bench: &Bench) {
         configure(bench, self.core, self.sc(), BUDGET, PERIOD);
         self.origin = time::counter();
-        self.thread.resume().unwrap();
+        self.gate.signal();
         bench.sleep(10_000);
     }
 
