@@ -33,7 +33,11 @@ fn main(boot: &'static BootInfo) {
             "sched.switch.no-sc",
         ]);
         plain_send(&mut bench, core);
-        rows(&["donate.nb-send-wait", "donate.nb-send-recv"]);
+        rows(&[
+            "donate.nb-send-wait",
+            "donate.nb-send-recv",
+            "donate.reply-recv",
+        ]);
         outright(&mut bench, core);
         rows(&["donate.no-reply-object", "donate.active-receiver"]);
         without_reply(&mut bench, core);
@@ -79,7 +83,7 @@ fn plain_send(bench: &mut Bench, core: usize) {
 
 /// The send half of a combined call hands the scheduling context over for good.
 fn outright(bench: &mut Bench, core: usize) {
-    for combined in 0..2 {
+    for combined in 0..3 {
         let server = bench.passive_server("server", 0, 100, |received| {
             SERVED.store(received.label(), Ordering::Relaxed);
             Message::new(0)
@@ -92,6 +96,8 @@ fn outright(bench: &mut Bench, core: usize) {
             let message = Message::new(label);
             match combined {
                 0 => syscall::nb_send_wait(destination.bits(), message, wake.bits()),
+                // The reply object is none, and a notification needs none.
+                1 => syscall::reply_recv(wake.bits(), message, destination.bits()),
                 _ => syscall::nb_send_recv(destination.bits(), message, wake.bits(), reply.bits()),
             };
         });
