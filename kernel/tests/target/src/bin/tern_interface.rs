@@ -10,8 +10,7 @@
 use libsel4::abi::{Invocation, cap_type};
 use libsel4::invoke::Trigger;
 use libsel4::{
-    BootInfo, Cap, CapRights, Error, IrqHandler, SgiSignal, SlotPath, Tcb, UserContext, debug,
-    init, root_task,
+    BootInfo, Cap, CapRights, Error, IrqHandler, SgiSignal, SlotPath, Tcb, debug, init, root_task,
 };
 use tern_target_tests::objects::{answer, invoke, invoke_label, kind};
 use tern_target_tests::rows::{row, rows};
@@ -136,22 +135,6 @@ fn debug_calls(bench: &mut Bench) {
     debug::send_ipi(64, 3);
     debug::send_ipi(0, 16);
 
-    row("smp.affinity-call");
-    let tcb = bench.system.object::<Tcb>().unwrap();
-    debug::name_thread(tcb, "traveller");
-    let context = UserContext {
-        pc: 0x12_3456,
-        ..UserContext::default()
-    };
-    tcb.write_registers(false, &context).unwrap();
-    for core in 0..bench.cores() {
-        let sc = bench.sched_context(core);
-        sc.bind(tcb).unwrap();
-        assert_eq!(affinity(tcb), core);
-        debug::dump_scheduler();
-        sc.unbind().unwrap();
-        assert_eq!(affinity(tcb), core);
-    }
     if bench.cores() == 1 {
         row("smp.one-core");
         assert_eq!(affinity(init::TCB), 0);
