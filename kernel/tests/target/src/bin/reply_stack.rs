@@ -15,14 +15,14 @@ use libsel4::{
 use tern_target_tests::rows::{row, rows};
 use tern_target_tests::sched::{Bench, Log, Server, affinity};
 
-root_task!(main);
+root_task!(main, heap = 2 << 20);
 
 /// Lets the third server answer.
 static LEAVE: AtomicU64 = AtomicU64::new(0);
 
 struct Chain {
     client: Thread<u64>,
-    servers: [Server; 3],
+    servers: [Server; 4],
     /// 1 to 3: a server was called. 13, 12, 11: it has its answer and gives its own.
     log: &'static Log,
     sc: Cap<SchedContext>,
@@ -66,8 +66,10 @@ fn server(
     bench.passive_server("server", 0, priority, move |received| {
         log.push(number);
         let label = match next {
-            Some(next) => next.call(Message::new(received.label() + 1)).label(),
-            None => {
+            Some(next) if number < 3 || received.label() >= ASIDE => {
+                next.call(Message::new(received.label() + 1)).label()
+            }
+            _ => {
                 while LEAVE.load(Ordering::Relaxed) == 0 {}
                 received.label() + 1
             }
@@ -77,11 +79,15 @@ fn server(
     })
 }
 
+/// From this label on, the third server calls a fourth.
+const ASIDE: u64 = 100;
+
 /// The third server is at work.
 fn chain(bench: &mut Bench, core: usize) -> Chain {
     LEAVE.store(0, Ordering::Relaxed);
     let log = Log::new();
-    let third = server(bench, 3, 120, log, None);
+    let fourth = server(bench, 4, 125, log, None);
+    let third = server(bench, 3, 120, log, Some(&fourth));
     let second = server(bench, 2, 115, log, Some(&third));
     let first = server(bench, 1, 110, log, Some(&second));
     let endpoint = first.endpoint;
@@ -93,7 +99,7 @@ fn chain(bench: &mut Bench, core: usize) -> Chain {
     let sc = client.sched().unwrap().cap();
     Chain {
         client,
-        servers: [first, second, third],
+        servers: [first, second, third, fourth],
         log,
         sc,
         core,
@@ -135,7 +141,7 @@ impl Chain {
 
 fn unbroken(bench: &mut Bench, core: usize) {
     let chain = chain(bench, core);
-    for server in &chain.servers {
+    for server in &chain.servers[..3] {
         // Only the last has it.
         let has = chain.sc.unbind_thread(server.thread.tcb()).is_ok();
         assert_eq!(has, server.endpoint == chain.server(3).endpoint);
@@ -202,6 +208,21 @@ fn middle_cancelled(bench: &mut Bench, core: usize, resumed: bool) {
     // The second server has it back, and answers nobody.
     chain.go_on(bench, &[13, 12]);
     assert!(!chain.client.is_finished());
+    // It remembers nothing of what was below. So it is not given to the next caller, who has one of his own, not even
+    // when that loses it before the answer.
+    LEAVE.store(0, Ordering::Relaxed);
+    let endpoint = chain.server(2).endpoint;
+    let visitor = bench.thread("visitor", core, 100, move || {
+        endpoint.call(Message::new(1)).label()
+    });
+    bench.eventually("the visitor's call", || chain.log.len() == 2);
+    let own = visitor.sched().unwrap().cap();
+    own.unbind().unwrap();
+    chain.go_on(bench, &[2, 3, 13, 12]);
+    assert!(!visitor.is_finished());
+    own.bind(visitor.tcb()).unwrap();
+    bench.eventually("the visitor", || visitor.is_finished());
+    visitor.destroy(&mut bench.system).unwrap();
     chain.take_sc_from(2);
     // The client's answer now transfers nothing.
     if !resumed {
@@ -225,6 +246,14 @@ fn newest_caller_suspended(bench: &mut Bench, core: usize) {
     let chain = chain(bench, core);
     chain.server(2).thread.suspend().unwrap();
     chain.go_on(bench, &[13]);
+    // Nor is anybody below remembered when it is lent on from there and comes back.
+    let endpoint = chain.server(3).endpoint;
+    let visitor = bench.thread("visitor", core, 100, move || {
+        endpoint.call(Message::new(ASIDE)).label()
+    });
+    bench.eventually("the visitor", || visitor.is_finished());
+    chain.log.take(&[3, 4, 14, 13]);
+    visitor.destroy(&mut bench.system).unwrap();
     // Those below are answered without getting it.
     chain.server(2).reply.send(Message::new(70));
     chain.server(1).reply.send(Message::new(71));
