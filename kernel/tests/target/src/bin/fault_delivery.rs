@@ -13,6 +13,7 @@ use tern_target_tests::rows::{row, rows};
 
 root_task!(main);
 
+const SEND: i64 = -5;
 const RECV: i64 = -7;
 const WAIT: i64 = -9;
 const NB_WAIT: i64 = -10;
@@ -47,6 +48,7 @@ fn main(boot: &'static BootInfo) {
     stage.ways_to_reply();
     stage.capabilities_in_reply();
     stage.taken_back();
+    stage.forgotten();
 }
 
 /// A call that does not exist, with something in every word of its fault.
@@ -153,8 +155,21 @@ impl Stage {
         assert_eq!(self.faulter.registers().pc, Puppet::trap_address());
 
         row("fault.delivery.buffer");
-        self.handler.remove_buffer();
-        for early in [true, false] {
+        // None, and one that may only be read.
+        let frame = self.handler.buffer_frame();
+        let address = self.handler.buffer().start() as u64;
+        let readable = self.system.copy(frame, CapRights::READ).expect("a copy");
+        for (early, buffer) in [
+            (true, None),
+            (false, None),
+            (true, Some(readable)),
+            (false, Some(readable)),
+        ] {
+            let place = buffer.map_or(0, |_| address);
+            self.handler
+                .tcb
+                .set_ipc_buffer(place, buffer)
+                .expect("the buffer");
             // The handler waits, or comes when the fault is in the queue.
             if early {
                 self.handler.begin_syscall(&receive);
@@ -171,6 +186,7 @@ impl Stage {
             assert_eq!([after.x2, after.x3, after.x4, after.x5], words[..4]);
         }
         self.handler.restore_buffer();
+        self.system.delete_copy(readable).expect("to delete");
     }
 
     fn without_reply_object(&mut self) {
@@ -251,6 +267,32 @@ impl Stage {
         let registers = self.faulter.registers();
         assert_eq!((registers.x0, registers.x1, registers.x8), (10, 11, 8));
         self.system.free_slot(slot);
+    }
+
+    /// Nothing of a fault is left that could become part of the thread's next message.
+    fn forgotten(&mut self) {
+        rows(&[
+            "fault.cancel.write-registers",
+            "fault.delivery.no-reply-resumed",
+        ]);
+        let endpoint = self.handler.faults;
+        for received in [false, true] {
+            self.fault();
+            if received {
+                // Without a reply object: it is inactive.
+                assert_eq!(self.faulter.faults.wait().label(), 2);
+            }
+            let message = call_registers(SEND, endpoint.bits(), info(55, 0, 1), [66, 0, 0, 0], 0);
+            self.faulter.begin_syscall(&message);
+            self.settler.settle();
+            let sent = endpoint.nb_recv(self.handler.reply);
+            assert_eq!(Answer::of(&sent.message), Answer::new(55, &[66]));
+            assert_eq!(
+                self.faulter.fault().label(),
+                USER_EXCEPTION,
+                "the send is done"
+            );
+        }
     }
 
     /// Resume and WriteRegisters, while the fault is in the queue and while it is handled.

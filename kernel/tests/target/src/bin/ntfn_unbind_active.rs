@@ -21,7 +21,12 @@ static TURN: AtomicU64 = AtomicU64::new(0);
 
 fn main(boot: &'static BootInfo) {
     let mut bench = Bench::new(boot);
-    rows(&["defect.1617", "ntfn-sc.receive-returns", "ntfn-sc.in-use"]);
+    rows(&[
+        "defect.1617",
+        "defect.sel4test-155",
+        "ntfn-sc.receive-returns",
+        "ntfn-sc.in-use",
+    ]);
     for core in 0..bench.cores() {
         for other in 0..bench.cores() {
             unbound(&mut bench, core, other);

@@ -36,6 +36,7 @@ fn main(boot: &'static BootInfo) {
             "smp.yield-to",
             "tern.yield-to.remote",
             "defect.yield-to-remote",
+            "defect.sel4test-155",
         ]);
         other_core(&mut bench);
     }
