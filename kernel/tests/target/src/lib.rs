@@ -16,6 +16,7 @@ pub mod random;
 pub mod rows;
 pub mod sched;
 pub mod status;
+pub mod timeline;
 pub mod touch;
 pub mod vectors;
 pub mod watch;

@@ -54,11 +54,13 @@ fn sending(puppet: &Puppet) {
         "syscall.order.cap-then-extra",
         "syscall.trap.fault-address",
     ]);
+    rows(&["fault.cap.words", "fault.cap.guard-mismatch"]);
     for number in [CALL, SEND] {
         assert_eq!(
             puppet.syscall(&simple(number, UNRESOLVABLE)),
             fault(UNRESOLVABLE, false, GUARD)
         );
+        row("fault.cap.arguments");
         // The capability arguments are looked up after it, in order; the first that fails is named.
         for place in 0..3 {
             puppet.buffer().write(buffer_cap(place), 1);
@@ -123,6 +125,7 @@ fn receiving(system: &mut System, puppet: &Puppet) {
         system.untyped(12).expect("memory").bits(),
     ];
 
+    rows(&["fault.cap.words", "fault.cap.missing"]);
     for number in RECEIVING {
         rows(&[
             "syscall.receive.lookup",
@@ -245,6 +248,11 @@ fn kinds_of_failure(system: &mut System, puppet: &Puppet) {
             .expect("a space");
     };
     set(outer, CNodeCapData::new(0x77, 52));
+    rows(&[
+        "fault.cap.depth-mismatch",
+        "fault.cap.guard-mismatch",
+        "fault.handler.installed-cap",
+    ]);
     let space = 0x77 << 12;
     for (number, in_receive) in [(CALL, false), (SEND, false), (RECV, true), (NB_WAIT, true)] {
         let check = |cptr, failure: &[u64]| {
@@ -270,6 +278,7 @@ fn kinds_of_failure(system: &mut System, puppet: &Puppet) {
             Ended::Returned(_)
         ));
     }
+    rows(&["fault.cap.invalid-root", "fault.handler.installed-cap"]);
     // No CNode at all as a root.
     outer.slot().revoke().expect("to revoke");
     assert_eq!(puppet.syscall(&simple(CALL, 5)), fault(5, false, &[1]));
@@ -283,6 +292,7 @@ fn second_try(system: &mut System, puppet: &Puppet) {
     let registers = simple(WAIT, slot.index);
     assert_eq!(puppet.syscall(&registers), fault(slot.index, true, MISSING));
     row("syscall.receive.again");
+    row("fault.reply.cap");
     // Whatever the reply says, the call is made again.
     for label in [0, 1, 99] {
         puppet

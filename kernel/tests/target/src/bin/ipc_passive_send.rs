@@ -25,8 +25,21 @@ fn served() -> u64 {
 fn main(boot: &'static BootInfo) {
     let mut bench = Bench::new(boot);
     for core in 0..bench.cores() {
+        rows(&[
+            "tern.send.passive",
+            "defect.1616",
+            "donate.send",
+            "donate.nb-send",
+            "sched.switch.no-sc",
+        ]);
         plain_send(&mut bench, core);
+        rows(&[
+            "donate.nb-send-wait",
+            "donate.nb-send-recv",
+            "donate.reply-recv",
+        ]);
         outright(&mut bench, core);
+        rows(&["donate.no-reply-object", "donate.active-receiver"]);
         without_reply(&mut bench, core);
     }
 }

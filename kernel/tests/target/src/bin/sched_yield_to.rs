@@ -17,20 +17,37 @@ root_task!(main);
 
 fn main(boot: &'static BootInfo) {
     let mut bench = Bench::new(boot);
+    rows(&["yield-to.not-runnable", "default.sc.yield-to"]);
     errors(&mut bench);
     rows(&[
         "sched-context.yield-to.switch",
         "sched-context.yield-to.ends",
         "sched-context.yield-to.result",
+        "yield-to.switches",
+        "yield-to.result",
+        "yield-to.ends.runs",
+        "consumed.yield-to",
     ]);
     switches(&mut bench);
-    row("sched-context.yield-to.less");
+    rows(&[
+        "sched-context.yield-to.less",
+        "yield-to.less",
+        "sched.decide.beaten",
+    ]);
     less_important(&mut bench);
+    rows(&["yield-to.ends.deleted", "tern.yield-to.link"]);
     ends(&mut bench);
     second(&mut bench);
     no_time(&mut bench);
     if bench.cores() > 1 {
         row("sched-context.yield-to.other-core");
+        rows(&[
+            "yield-to.remote",
+            "smp.yield-to",
+            "tern.yield-to.remote",
+            "defect.yield-to-remote",
+            "defect.sel4test-155",
+        ]);
         other_core(&mut bench);
     }
 }

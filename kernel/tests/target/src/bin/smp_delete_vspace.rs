@@ -58,6 +58,7 @@ fn main(boot: &'static BootInfo) {
         unsafe { ((here + COUNT) as *const u64).read_volatile() }
     };
     row("vspace.delete.running");
+    row("tern.tlb.loaded-root");
     for round in 0..ROUNDS {
         memory
             .retype_into(ObjectType::VSpace, 0, init::CNODE, root_slot.index)

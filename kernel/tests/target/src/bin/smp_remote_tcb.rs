@@ -14,7 +14,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use libsel4::abi::UserContext;
 use libsel4::invoke::{CopyRegisters, TcbFlags};
 use libsel4::{BootInfo, Cap, SchedContext, Tcb, init, root_task};
-use tern_target_tests::rows::row;
+use tern_target_tests::rows::{row, rows};
 use tern_target_tests::sched::Bench;
 
 root_task!(main);
@@ -76,6 +76,7 @@ fn start(bench: &mut Bench, core: usize) -> (Cap<Tcb>, Cap<SchedContext>) {
 
 fn main(boot: &'static BootInfo) {
     let mut bench = Bench::new(boot);
+    rows(&["smp.invocation", "defect.867-1029-1387-1421"]);
     for core in 1..bench.cores() {
         for _ in 0..20 {
             row("tcb.running-elsewhere");

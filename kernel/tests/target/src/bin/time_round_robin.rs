@@ -10,6 +10,7 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use libsel4::{BootInfo, Budget, Message, ThreadBuilder, root_task, time};
+use tern_target_tests::rows::{row, rows};
 use tern_target_tests::sched::{Bench, Spinner, counter, exact_time, ticks};
 
 use core::time::Duration;
@@ -19,10 +20,17 @@ root_task!(main);
 fn main(boot: &'static BootInfo) {
     let mut bench = Bench::new(boot);
     for core in 0..bench.cores() {
+        rows(&[
+            "sched.charge.round-robin",
+            "sched.queue.slice-end",
+            "sched.charge.ready",
+        ]);
         shares(&mut bench, core);
+        row("defect.1365");
         lent(&mut bench, core);
     }
     if bench.cores() > 1 {
+        rows(&["tern.move.round-robin", "tern.move.charges-old-core"]);
         moved(&mut bench);
     }
 }

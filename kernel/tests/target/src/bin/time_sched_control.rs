@@ -22,8 +22,20 @@ const MIN: u64 = 20;
 
 fn main(boot: &'static BootInfo) {
     let mut bench = Bench::new(boot);
+    rows(&[
+        "sched.time.smallest",
+        "refill.configure.max",
+        "refill.configure.round-robin",
+    ]);
     errors(&mut bench);
+    rows(&[
+        "consumed.resets",
+        "consumed.at-charge",
+        "default.sc.consumed",
+        "sched.commit.switch",
+    ]);
     consumed(&mut bench);
+    rows(&["default.sc.bind-blocked", "refill.configure.schedules"]);
     not_ready(&mut bench);
 }
 
