@@ -159,7 +159,7 @@ fn revoke_in_order(system: &mut System) {
     );
     for pair in inside.windows(2) {
         assert!(
-            pair[1] < pair[0] && (pair[0] - pair[1]) % 100 == 0,
+            pair[1] < pair[0] && (pair[0] - pair[1]) % 10 == 0,
             "{inside:?}"
         );
     }

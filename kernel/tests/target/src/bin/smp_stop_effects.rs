@@ -115,42 +115,50 @@ fn stays_first(bench: &mut Bench, core: usize) {
     second.thread.destroy(&mut bench.system).unwrap();
 }
 
-/// A thread stops another all the time: it pays for that, and the stopped one only for the little that it ran.
+/// A thread stops another all the time: it pays for that, and the stopped one only for what it ran, as its own count tells.
 fn who_pays(bench: &mut Bench, core: usize) {
-    const MICROS: u64 = 20_000;
+    const STOPS: u64 = 200;
     let builder = ThreadBuilder::new("stopped").core(core).budget(LONG_SLICE);
     let stopped = bench.spinner_with(builder);
     bench.runs(&stopped);
     let (tcb, sc) = (stopped.thread.tcb(), stopped.sc());
+    // A thread is charged when it is stopped.
+    let charged = || {
+        tcb.read_registers(false).unwrap();
+        sc.consumed().unwrap().as_micros() as u64
+    };
+    // How far it counts in a time that it has for itself.
+    charged();
+    let before = stopped.read();
+    bench.sleep(20_000);
+    let alone = charged();
+    let counted = stopped.read() - before;
+    assert!(alone > 5_000 && counted > 0, "{counted} in {alone} us");
+
     let builder = ThreadBuilder::new("stopper")
         .priority(200)
         .budget(LONG_SLICE);
     let (stopper, gate) = bench.gated(builder, move || {
         let begin = time::counter();
-        let mut stops = 0;
-        while time::counter() - begin < ticks(MICROS) {
+        for _ in 0..STOPS {
             tcb.read_registers(false).unwrap();
-            stops += 1;
         }
-        (stops, time::counter() - begin)
+        time::counter() - begin
     });
     let own = stopper.sched().unwrap().cap();
-    tcb.read_registers(false).unwrap();
-    sc.consumed().unwrap();
+    charged();
     own.consumed().unwrap();
+    let before = stopped.read();
     gate.signal();
     stopper.wait().unwrap();
-    let (paid, left) = (
-        own.consumed().unwrap().as_micros(),
-        sc.consumed().unwrap().as_micros(),
-    );
-    let (stops, took) = stopper.join(&mut bench.system).unwrap();
+    let paid = own.consumed().unwrap().as_micros() as u64;
+    let left = charged();
+    let ran = (stopped.read() - before) * alone / counted;
+    let took = stopper.join(&mut bench.system).unwrap();
     let took = took * 1_000_000 / time::counter_frequency();
-    assert!(
-        stops > 100 && paid.abs_diff(u128::from(took)) < 100,
-        "{paid} us of {took}"
-    );
-    // Emulated cores take turns, so it does run now and then. With the time that it stood still it would be all of it.
-    assert!(left * 10 < u128::from(took) * 8, "{left} us of {took}");
+    assert!(paid.abs_diff(took) < 100, "{paid} us of {took}");
+    // What it takes to stop and to go on is its own.
+    let most = ran + ran / 5 + STOPS * 20;
+    assert!(left <= most, "{left} us for {ran} us of work");
     stopped.thread.destroy(&mut bench.system).unwrap();
 }
