@@ -3,6 +3,7 @@
 
 #![no_std]
 
+pub mod bad;
 pub mod objects;
 pub mod rows;
 pub mod sched;
