@@ -8,6 +8,7 @@
 mod kinds;
 mod probe;
 mod space;
+mod victim;
 
 extern crate alloc;
 
@@ -21,6 +22,7 @@ use libsel4::{
 
 pub use kinds::{Kind, Zoo};
 pub use space::{Content, Found, Node, Space};
+pub use victim::Victim;
 
 use crate::objects::{Answer, Ended, Puppet, Window, buffer_cap, buffer_word};
 use crate::objects::{call_registers, info};
