@@ -79,8 +79,6 @@ impl Kind {
 
 /// Where the serial port is: memory of a device.
 const DEVICE: u64 = 0x900_0000;
-/// An interrupt line that never comes.
-const LINE: u64 = 47;
 
 /// One of each, in the root CNode.
 pub struct Zoo {
@@ -93,6 +91,9 @@ pub struct Zoo {
 }
 
 impl Zoo {
+    /// The interrupt line of its handler. It never comes.
+    pub const LINE: u64 = 47;
+
     pub fn new(system: &mut System) -> Self {
         let boot = system.boot();
         let thread = object::<Tcb>(system);
@@ -113,7 +114,9 @@ impl Zoo {
         let frame = object::<SmallPage>(system);
         let none = CapRights::empty();
         let [handler, sgi, free] = [0; 3].map(|_| system.slot().expect("a slot"));
-        init::IRQ_CONTROL.get(LINE, &handler).expect("a handler");
+        init::IRQ_CONTROL
+            .get(Self::LINE, &handler)
+            .expect("a handler");
         init::IRQ_CONTROL
             .issue_sgi_signal(7, 0, &sgi)
             .expect("a signal");
