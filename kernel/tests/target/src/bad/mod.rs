@@ -3,10 +3,11 @@
 //!
 //! A test describes a [`Method`], with a model of its checks; [`Bench::probe`] does the rest, once as the root task and
 //! once as a thread on the last core. Rows are `bad.NAME.` and what is wrong: `length`, `caps`, `words`, `buffer`,
-//! `kind`, and `state` for what must not have changed.
+//! `kind`, `silent` for calls without an answer, and `state` for what must not have changed.
 
 mod kinds;
 mod probe;
+mod silent;
 mod space;
 mod victim;
 
@@ -17,7 +18,8 @@ use alloc::vec::Vec;
 
 use libsel4::abi::{Invocation, MAX_MESSAGE_LENGTH, MessageInfo, UserContext};
 use libsel4::{
-    Cap, CapRights, Message, SmallPage, System, VmAttributes, init, ipc_buffer, syscall,
+    Cap, CapRights, Message, Notification, SmallPage, System, VmAttributes, init, ipc_buffer,
+    syscall,
 };
 
 pub use kinds::{Kind, Zoo};
@@ -101,6 +103,9 @@ pub struct Bench {
     pub zoo: Zoo,
     /// On the last core.
     pub puppet: Puppet,
+    /// Signalled before a combined call, and the same to receive from.
+    signal: Cap<Notification>,
+    source: Cap<Notification>,
     window: Window,
     read_only: Cap<SmallPage>,
     no_rights: Cap<SmallPage>,
@@ -113,8 +118,12 @@ impl Bench {
         let puppet = Puppet::new(system, system.cores() - 1, 100);
         let frame = puppet.buffer_frame();
         let copy = |system: &mut System, rights| system.copy(frame, rights).expect("a copy");
+        let source = system.notification().expect("a notification");
+        let signal = system.mint(source, CapRights::WRITE, 0x40);
         Self {
             zoo,
+            signal: signal.expect("a badge"),
+            source,
             window: puppet.buffer(),
             read_only: copy(system, CapRights::READ),
             no_rights: copy(system, CapRights::empty()),
@@ -141,6 +150,8 @@ impl Bench {
         probe.buffers();
         row(&format!("bad.{name}.kind"));
         probe.kinds();
+        row(&format!("bad.{name}.silent"));
+        probe.silent();
         row(&format!("bad.{name}.state"));
         probe.check_state("the end");
         assert_eq!(self.zoo.identities(), identities, "{name}: capabilities");

@@ -12,7 +12,7 @@ use crate::objects::{Answer, Puppet, answer};
 const LENGTHS: usize = 128;
 const BOTH: [Who; 2] = [Who::Root, Who::Thread];
 /// For two words at once.
-const PAIR_VALUES: [u64; 9] = [0, 1, 3, 12, 64, 65, 1 << 32, 1 << 63, u64::MAX];
+pub(super) const PAIR_VALUES: [u64; 9] = [0, 1, 3, 12, 64, 65, 1 << 32, 1 << 63, u64::MAX];
 
 /// Powers of two, and what is next to them.
 fn odd_words() -> impl Iterator<Item = u64> {
@@ -22,8 +22,8 @@ fn odd_words() -> impl Iterator<Item = u64> {
 
 /// A method that is being tried.
 pub(super) struct Probe<'a> {
-    bench: &'a Bench,
-    method: &'a Method<'a>,
+    pub(super) bench: &'a Bench,
+    pub(super) method: &'a Method<'a>,
     before: Vec<u64>,
     /// The answer to the method's own request.
     good: Answer,

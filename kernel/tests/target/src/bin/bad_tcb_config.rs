@@ -68,7 +68,7 @@ fn handler(kind: Kind, number: u64) -> Option<Answer> {
 
 /// What is wrong with the address of a buffer.
 fn address(vaddr: u64) -> Option<Answer> {
-    (vaddr % 1024 != 0).then(answer::alignment)
+    (!vaddr.is_multiple_of(1024)).then(answer::alignment)
 }
 
 fn spaces(bench: &Bench, victim: &Victim) {
