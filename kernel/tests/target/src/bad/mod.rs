@@ -62,6 +62,9 @@ pub struct Method<'a> {
     pub of: &'a [Kind],
     /// How many words, from the first, have to be tried.
     pub arguments: usize,
+    /// Values that are limits of some kind. They and their neighbours are tried for every word, as are the request's own
+    /// words, small numbers, and powers of two.
+    pub edges: &'a [u64],
     /// What the kernel must say to these words, with the capabilities of the request. `None` if the words are not to be
     /// tried, because what they do cannot be undone.
     pub words: &'a dyn Fn(&[u64]) -> Option<Answer>,

@@ -2,6 +2,7 @@
 
 extern crate alloc;
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::fmt::Arguments;
 
@@ -14,11 +15,8 @@ const BOTH: [Who; 2] = [Who::Root, Who::Thread];
 /// For two words at once.
 pub(super) const PAIR_VALUES: [u64; 9] = [0, 1, 3, 12, 64, 65, 1 << 32, 1 << 63, u64::MAX];
 
-/// Powers of two, and what is next to them.
-fn odd_words() -> impl Iterator<Item = u64> {
-    let around = |bit: u32| [(1u64 << bit) - 1, 1u64 << bit, (1u64 << bit) + 1];
-    (0..64).flat_map(around).chain([u64::MAX - 1, u64::MAX])
-}
+/// How many small numbers are tried.
+const SMALL: u64 = 66;
 
 /// A method that is being tried.
 pub(super) struct Probe<'a> {
@@ -128,9 +126,10 @@ impl<'a> Probe<'a> {
 
     /// Each word replaced by many values, and each two words by some.
     pub(super) fn words(&self) {
+        let values = self.values();
         for who in BOTH {
             for place in 0..self.method.arguments {
-                for value in odd_words() {
+                for &value in &values {
                     self.with_words(who, &[(place, value)]);
                 }
             }
@@ -143,6 +142,15 @@ impl<'a> Probe<'a> {
                 }
             }
         }
+    }
+
+    /// What is tried for each word.
+    fn values(&self) -> BTreeSet<u64> {
+        let powers = (0..64).map(|bit| 1 << bit);
+        let given = self.method.edges.iter().chain(&self.method.request.words);
+        let around = |value: u64| [value.wrapping_sub(1), value, value.wrapping_add(1)];
+        let edges = powers.chain(given.copied()).flat_map(around);
+        edges.chain(0..SMALL).chain([u64::MAX - 1]).collect()
     }
 
     fn with_words(&self, who: Who, changes: &[(usize, u64)]) {

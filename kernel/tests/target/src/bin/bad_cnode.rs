@@ -42,6 +42,7 @@ fn in_place(bench: &Bench, space: &Space) {
             needs: (2, 0),
             of: &[Kind::CNode],
             arguments: 2,
+            edges: &[],
             words: &|words| match space.model.find(words[0], words[1], false) {
                 Ok(slot) => found(slot),
                 Err(error) => Some(error),
@@ -110,6 +111,7 @@ fn copies(bench: &Bench, space: &Space) {
             needs: (words.len(), 1),
             of: &[Kind::CNode],
             arguments: words.len(),
+            edges: &[],
             words: model,
             caps: &wrong_root,
             undo: &|words| space.clear(words[0], words[1]),
@@ -144,6 +146,7 @@ fn moves(bench: &Bench, space: &Space) {
             needs: (words.len(), 1),
             of: &[Kind::CNode],
             arguments: words.len(),
+            edges: &[],
             words: model,
             caps: &wrong_root,
             // Back, and without a guard.
@@ -231,6 +234,7 @@ fn rotations(bench: &Bench, space: &Space) {
             needs: (8, 2),
             of: &[Kind::CNode],
             arguments: 8,
+            edges: &[],
             words: &|words| match rotate(&space.model, words) {
                 Ok(()) => Some(answer::ok()),
                 Err(error) => Some(error),

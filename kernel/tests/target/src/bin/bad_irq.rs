@@ -77,6 +77,7 @@ impl Lines<'_> {
             needs: (words.len(), 1),
             of: &[Kind::IrqControl],
             arguments: words.len(),
+            edges: &[self.max, self.taken, self.cores],
             words: &|words| match model(words) {
                 Ok(()) => Some(answer::ok()),
                 Err(error) => Some(error),
@@ -192,6 +193,7 @@ impl Lines<'_> {
                 needs: (0, caps.len()),
                 of: &[Kind::IrqHandler],
                 arguments: 0,
+                edges: &[],
                 words: &|_| Some(answer::ok()),
                 caps: &|_, kind| match kind {
                     Kind::Notification => Some(answer::ok()),

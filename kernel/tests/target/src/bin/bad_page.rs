@@ -58,6 +58,7 @@ fn main(boot: &'static BootInfo) {
         needs: (0, 0),
         of: OF,
         arguments: 0,
+        edges: &[],
         words: &|_| Some(Answer::new(0, &[frames.address(frames.read_only)])),
         caps: &no_caps,
         undo: &no_undo,
@@ -132,6 +133,7 @@ impl Frames {
             needs: (3, 1),
             of: OF,
             arguments: 3,
+            edges: &[],
             words: &|words| match words[0] {
                 vaddr if !vaddr.is_multiple_of(SIZE) => Some(answer::alignment()),
                 vaddr if vaddr != self.vaddr => Some(answer::invalid_argument(0)),
@@ -158,6 +160,7 @@ impl Frames {
             needs: (3, 1),
             of: OF,
             arguments: 3,
+            edges: &[self.other_vaddr & !0x1f_ffff, USER_TOP & !0xfff],
             words: &|words| self.place(words[0]),
             caps: &|_, kind| match kind {
                 // It has no tables.
@@ -194,6 +197,7 @@ impl Frames {
             needs: (0, 0),
             of: OF,
             arguments: 0,
+            edges: &[],
             words: &|_| Some(answer::ok()),
             caps: &no_caps,
             undo: &no_undo,
@@ -234,6 +238,7 @@ impl Frames {
                 needs: (2, 0),
                 of: OF,
                 arguments: 2,
+                edges: &[],
                 words: model,
                 caps: &no_caps,
                 undo: &|_| self.window.write(0, PATTERN),

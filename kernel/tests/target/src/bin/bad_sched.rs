@@ -87,6 +87,7 @@ fn control(system: &mut System, bench: &Bench, sched: Cap<SchedContext>) {
         needs: (5, 1),
         of: &[Kind::SchedControl],
         arguments: 5,
+        edges: &[LEAST, longest],
         words: &|words| Some(model(words)),
         caps: &|_, kind| match kind {
             Kind::SchedContext => Some(answer::ok()),
@@ -156,6 +157,7 @@ fn binding(bench: &Bench, victim: &Victim, free: Cap<SchedContext>) {
         needs: (0, 1),
         of: &[Kind::SchedContext],
         arguments: 0,
+        edges: &[],
         words: &|_| Some(answer::ok()),
         caps: &|_, kind| objects(kind, answer::ok, answer::ok),
         undo: &|_| free.unbind().expect("to unbind"),
@@ -168,6 +170,7 @@ fn binding(bench: &Bench, victim: &Victim, free: Cap<SchedContext>) {
         needs: (0, 1),
         of: &[Kind::SchedContext],
         arguments: 0,
+        edges: &[],
         words: &|_| illegal(),
         caps: &|_, kind| objects(kind, answer::illegal_operation, answer::ok),
         undo: &|_| {
@@ -189,6 +192,7 @@ fn unbinding(bench: &Bench, victim: &Victim, free: Cap<SchedContext>) {
             needs: (0, 0),
             of: &[Kind::SchedContext],
             arguments: 0,
+            edges: &[],
             words: &|_| Some(answer::ok()),
             caps: &no_caps,
             undo,
@@ -206,6 +210,7 @@ fn unbinding(bench: &Bench, victim: &Victim, free: Cap<SchedContext>) {
             needs: (0, 1),
             of: &[Kind::SchedContext],
             arguments: 0,
+            edges: &[],
             words: &|_| Some(expected.clone()),
             // None of these is bound to it.
             caps: &|_, kind| objects(kind, answer::illegal_operation, answer::illegal_operation),
@@ -248,6 +253,7 @@ fn results(bench: &Bench, victim: &Victim, free: Cap<SchedContext>) {
             needs: (0, 0),
             of: &[Kind::SchedContext],
             arguments: 0,
+            edges: &[],
             words: &|_| Some(expected.clone()),
             caps: &no_caps,
             undo: &no_undo,
@@ -265,6 +271,7 @@ fn domains(bench: &Bench, victim: &Victim) {
             needs: (words.len(), caps.len()),
             of: &[Kind::Domain],
             arguments: words.len(),
+            edges: &[],
             words: &|words| Some(model(words)),
             caps: &|_, kind| match kind {
                 Kind::Thread => Some(answer::ok()),

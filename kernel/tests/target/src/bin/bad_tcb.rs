@@ -49,6 +49,7 @@ fn registers(bench: &Bench, victim: &Victim) {
         needs: (2, 0),
         of: OF,
         arguments: 2,
+        edges: &[],
         words: &|words| Some(read(words)),
         caps: &no_caps,
         undo: &no_undo,
@@ -64,6 +65,7 @@ fn registers(bench: &Bench, victim: &Victim) {
         of: OF,
         // Beside flags and count: program counter, stack pointer and status.
         arguments: 5,
+        edges: &[],
         words: &|words| match (words[0] & 1, words[1]) {
             (_, count) if count > REGISTERS => Some(answer::truncated()),
             // It would run.
@@ -86,6 +88,7 @@ fn registers(bench: &Bench, victim: &Victim) {
         needs: (1, 1),
         of: OF,
         arguments: 1,
+        edges: &[],
         // It would run.
         words: &|words| (words[0] & 2 == 0).then(answer::ok),
         caps: &|_, kind| match kind {
@@ -120,6 +123,7 @@ fn states(bench: &Bench, victim: &Victim) {
             needs: (0, 0),
             of: OF,
             arguments: 0,
+            edges: &[],
             words: &|_| Some(answer::ok()),
             caps: &no_caps,
             undo: &suspend,
@@ -137,6 +141,7 @@ fn small(bench: &Bench, victim: &Victim) {
         needs: (1, 0),
         of: OF,
         arguments: 1,
+        edges: &[],
         words: &|_| Some(answer::ok()),
         caps: &no_caps,
         undo: &|_| victim.write(),
@@ -148,6 +153,7 @@ fn small(bench: &Bench, victim: &Victim) {
         needs: (2, 0),
         of: OF,
         arguments: 2,
+        edges: &[],
         // No flag is set before, and there is one.
         words: &|words| Some(Answer::new(0, &[words[1] & 1])),
         caps: &no_caps,
@@ -193,6 +199,7 @@ fn bound(system: &mut System, bench: &Bench, victim: &Victim) {
             needs: (0, 1),
             of: OF,
             arguments: 0,
+            edges: &[],
             words: &|_| Some(expected.clone()),
             caps: &caps,
             undo: &unbind,
@@ -207,6 +214,7 @@ fn bound(system: &mut System, bench: &Bench, victim: &Victim) {
         needs: (0, 0),
         of: OF,
         arguments: 0,
+        edges: &[],
         words: &|_| illegal(),
         caps: &no_caps,
         undo: &no_undo,
@@ -220,6 +228,7 @@ fn bound(system: &mut System, bench: &Bench, victim: &Victim) {
         needs: (0, 0),
         of: OF,
         arguments: 0,
+        edges: &[],
         words: &|_| Some(answer::ok()),
         caps: &no_caps,
         undo: &bind_again,

@@ -96,6 +96,7 @@ fn spaces(bench: &Bench, victim: &Victim) {
         needs: (3, 3),
         of: OF,
         arguments: 3,
+        edges: &[],
         words: &|words| {
             let wrong = address(words[2]).or_else(|| guard(words[0]));
             Some(wrong.unwrap_or_else(answer::ok))
@@ -111,6 +112,7 @@ fn spaces(bench: &Bench, victim: &Victim) {
         needs: (2, 3),
         of: OF,
         arguments: 2,
+        edges: &[],
         words: &|words| Some(guard(words[0]).unwrap_or_else(answer::ok)),
         caps: &|place, kind| match place {
             0 => handler(kind, 1),
@@ -135,6 +137,7 @@ fn buffers(bench: &Bench, victim: &Victim) {
         needs: (1, 1),
         of: OF,
         arguments: 1,
+        edges: &[],
         words: &|words| Some(address(words[0]).unwrap_or_else(answer::ok)),
         caps: &|_, kind| frame(kind),
         undo: &|_| puppet.restore_buffer(),
@@ -163,6 +166,7 @@ fn priorities(bench: &Bench, victim: &Victim) {
             needs: (1, 1),
             of: OF,
             arguments: 1,
+            edges: &[],
             words: &|words| match words[0] {
                 value if value <= limit => Some(answer::ok()),
                 _ => Some(answer::range(0, limit)),
@@ -193,6 +197,7 @@ fn sched_params(bench: &Bench, victim: &Victim) {
         needs: (2, 3),
         of: OF,
         arguments: 2,
+        edges: &[],
         words: &|words| match words.iter().all(|&value| value <= limit) {
             true => Some(answer::ok()),
             false => Some(answer::range(0, limit)),
@@ -224,6 +229,7 @@ fn handlers(bench: &Bench, victim: &Victim) {
         needs: (0, 1),
         of: OF,
         arguments: 0,
+        edges: &[],
         words: &|_| Some(answer::ok()),
         caps: &|_, kind| handler(kind, 1),
         undo: &|_| tcb.set_timeout_endpoint(None).expect("no handler"),

@@ -62,6 +62,7 @@ fn main(boot: &'static BootInfo) {
             needs: (6, 1),
             of: &[Kind::Untyped, Kind::UsedUntyped, Kind::DeviceUntyped],
             arguments: 6,
+            edges: &[],
             words: &|words| model(&space.model, words),
             caps: &|_, kind| match kind {
                 Kind::CNode => None,

@@ -128,6 +128,7 @@ impl Tables {
                 needs: (2, 1),
                 of: &[Kind::PageTable],
                 arguments: 2,
+                edges: &[PAGE & !0x1f_ffff, (PAGE | 0x1f_ffff) + 1],
                 words: &|words| match is_mapped {
                     true => Some(answer::invalid_capability(0)),
                     false => Some(present(words)),
@@ -155,6 +156,7 @@ impl Tables {
                 needs: (0, 0),
                 of: &[Kind::PageTable],
                 arguments: 0,
+                edges: &[],
                 words: &|_| Some(expected.clone()),
                 caps: &no_caps,
                 undo: &no_undo,
@@ -204,6 +206,7 @@ impl Tables {
                 needs: (2, 0),
                 of: &[Kind::VSpace, Kind::FreeVSpace],
                 arguments: 2,
+                edges: &[PAGE, READ_ONLY, READ_ONLY + 0x1000],
                 words: &|words| match cap == free {
                     true => Some(range(words).unwrap_or(answer::invalid_capability(0))),
                     false => Some(mapped(words)),
@@ -231,6 +234,7 @@ fn make_pool(system: &mut System, bench: &Bench, space: &Space) {
         needs: (2, 2),
         of: &[Kind::AsidControl],
         arguments: 2,
+        edges: &[],
         words: &|words| match space.model.find_empty(words[0], words[1]) {
             Ok(_) => Some(answer::ok()),
             Err(error) => Some(error),
@@ -259,6 +263,7 @@ fn assign(system: &mut System, bench: &Bench) {
         needs: (0, 1),
         of: &[Kind::AsidPool],
         arguments: 0,
+        edges: &[],
         words: &|_| Some(answer::ok()),
         caps: &|_, kind| match kind {
             Kind::FreeVSpace => Some(answer::ok()),
