@@ -160,6 +160,12 @@ impl Bench {
         assert_eq!(self.zoo.identities(), identities, "{name}: capabilities");
     }
 
+    /// What the kernel says to a request, asked as the root task and as the thread.
+    pub fn ask_as_both(&self, request: &Request) -> [Answer; 2] {
+        let (length, caps) = (request.words.len(), request.caps.len());
+        [Who::Root, Who::Thread].map(|who| self.ask(who, request, length, caps))
+    }
+
     /// What the kernel says to a call with so many words and capabilities of a request, and others after those.
     fn ask(&self, who: Who, request: &Request, length: usize, caps: usize) -> Answer {
         match who {
