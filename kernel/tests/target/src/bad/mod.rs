@@ -93,11 +93,11 @@ enum Who {
 
 /// What there is of the thread's IPC buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Buffer {
+pub enum Buffer {
     None,
     NoRights,
     ReadOnly,
-    /// A frame that is mapped nowhere while the call is made.
+    /// A frame at an address where it is not mapped.
     Unmapped,
 }
 
@@ -264,7 +264,7 @@ impl Bench {
     }
 
     /// Changes the thread's buffer; says where in its frame it begins.
-    fn set_buffer(&self, buffer: Buffer) -> usize {
+    pub fn set_buffer(&self, buffer: Buffer) -> usize {
         let tcb = self.puppet.tcb;
         let here = self.window.start() as u64;
         let (vaddr, frame) = match buffer {
