@@ -1,6 +1,6 @@
 //! Bad input to the CNode methods: lengths, capabilities, words and buffers, each with its exact answer; what succeeds is
 //! undone, and everything is as it was.
-//! timeout: 240
+//! timeout: 180
 
 #![no_std]
 #![no_main]

@@ -1,7 +1,7 @@
 //! Bad input to interrupt control and interrupt handlers: each with its exact answer, what succeeds is undone, and everything
 //! is as it was.
 //! gic: 2 3
-//! timeout: 240
+//! timeout: 180
 
 #![no_std]
 #![no_main]

@@ -1,6 +1,5 @@
 //! Labels that a capability does not know, for every kind of capability and every form of message: refused in one way, or of no
 //! account where labels mean nothing.
-//! timeout: 240
 
 #![no_std]
 #![no_main]

@@ -1,6 +1,5 @@
 //! Messages with bad buffers on either side, bad places for what is to be received, and capabilities that cannot be sent: the
 //! message arrives as far as it can, and nothing else happens.
-//! timeout: 240
 
 #![no_std]
 #![no_main]

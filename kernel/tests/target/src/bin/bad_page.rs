@@ -1,5 +1,5 @@
 //! Bad input to frames: map, unmap, cache maintenance, address. Each has its exact answer, and the mapping is as it was.
-//! timeout: 240
+//! timeout: 180
 
 #![no_std]
 #![no_main]

@@ -1,5 +1,5 @@
 //! Bad input to scheduling control, scheduling contexts and domains: each with its exact answer, and with nothing changed.
-//! timeout: 240
+//! timeout: 180
 
 #![no_std]
 #![no_main]

@@ -1,6 +1,5 @@
 //! Bad input to the system calls themselves: what they send to, receive from and reply with, message information of every bit,
 //! and numbers that are no calls. The thread that calls is on the last core.
-//! timeout: 240
 
 #![no_std]
 #![no_main]

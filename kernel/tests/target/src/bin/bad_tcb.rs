@@ -1,5 +1,5 @@
 //! Bad input to the methods of threads about registers and state: each with its exact answer, and the thread is as it was.
-//! timeout: 240
+//! timeout: 180
 
 #![no_std]
 #![no_main]

@@ -1,6 +1,6 @@
 //! Bad input to the methods that configure threads: spaces, buffers, handlers and priorities. Each has its exact answer, and
 //! the thread is as it was.
-//! timeout: 240
+//! timeout: 180
 
 #![no_std]
 #![no_main]

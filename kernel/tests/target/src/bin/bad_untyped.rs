@@ -1,5 +1,5 @@
 //! Bad input to retype: lengths, capabilities, words and buffers, each with its exact answer and with nothing changed.
-//! timeout: 240
+//! timeout: 180
 
 #![no_std]
 #![no_main]

@@ -1,6 +1,6 @@
 //! Bad input to translation tables, address spaces and their identifiers: each with its exact answer, what succeeds is undone,
 //! and the mappings are as they were.
-//! timeout: 240
+//! timeout: 180
 
 #![no_std]
 #![no_main]
