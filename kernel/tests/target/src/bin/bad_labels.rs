@@ -1,5 +1,6 @@
 //! Labels that a capability does not know, for every kind of capability and every form of message: refused in one way, or of no
 //! account where labels mean nothing.
+//! timeout: 180
 
 #![no_std]
 #![no_main]
@@ -121,10 +122,14 @@ fn main(boot: &'static BootInfo) {
     victim.check_alive(&bench.zoo);
 }
 
-/// All that are known, their neighbours, and powers of two.
+/// All that are known, their neighbours, powers of two, and what is a known label if only its low bits count.
 fn labels() -> BTreeSet<u64> {
     let around = |bit: u32| [(1u64 << bit) - 1, 1 << bit, (1 << bit) + 1];
     let mask = (1 << BITS) - 1;
     let powers = (0..=BITS).flat_map(around).map(|label| label & mask);
-    powers.chain(0..=80).collect()
+    let wide = [16, 32, BITS - 1];
+    let known = wide
+        .into_iter()
+        .flat_map(|bit| (1..=57).map(move |label| 1 << bit | label));
+    powers.chain(0..=80).chain(known).collect()
 }
