@@ -12,8 +12,8 @@ use crate::objects::{Answer, Puppet, answer};
 /// One more than the most words that the length field of a message can ask for.
 const LENGTHS: usize = 128;
 const BOTH: [Who; 2] = [Who::Root, Who::Thread];
-/// For two words at once.
-pub(super) const PAIR_VALUES: [u64; 9] = [0, 1, 3, 12, 64, 65, 1 << 32, 1 << 63, u64::MAX];
+/// For two words at once. 5 and 20 are places, 3 and 5 bits deep, behind the guard of a [`super::Space`].
+pub(super) const PAIR_VALUES: [u64; 10] = [0, 1, 3, 5, 20, 64, 65, 1 << 32, 1 << 63, u64::MAX];
 
 /// How many small numbers are tried.
 const SMALL: u64 = 66;

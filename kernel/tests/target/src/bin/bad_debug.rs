@@ -2,7 +2,9 @@
 //! expect: is no TCB
 //! expect: no IPC buffer for the name
 //! expect: the name does not end
-//! expect: or no interrupt
+//! expect: no core 64 or
+//! expect: no interrupt 16
+//! expect: no interrupt 18446744073709551615
 //! expect: kept-name
 //! expect: x-is-847
 //! expect: x-is-959

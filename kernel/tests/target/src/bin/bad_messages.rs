@@ -266,7 +266,9 @@ impl Test {
         let values: Vec<u64> = (0..64).flat_map(around).chain(0..66).collect();
         let by_index = values.iter().map(|&index| [index, GOOD_SLOT[1]]);
         let by_depth = values.iter().map(|&depth| [GOOD_SLOT[0], depth]);
-        for place in by_index.chain(by_depth) {
+        // The guard fits, however deep.
+        let guarded = (3..=64).map(|depth| [5 << (depth - 3), depth]);
+        for place in by_index.chain(by_depth).chain(guarded) {
             self.set_receive(0, self.space.root.bits(), place);
             let free = self.space.model.find_empty(place[0], place[1]).is_ok();
             assert_eq!(self.received(), u64::from(free), "{place:x?}");
