@@ -133,12 +133,12 @@ impl<'a> Probe<'a> {
                     self.with_words(who, &[(place, value)]);
                 }
             }
-            for (first, second) in pairs(self.method.arguments) {
-                for (one, other) in PAIR_VALUES
-                    .iter()
-                    .flat_map(|&one| PAIR_VALUES.map(|o| (one, o)))
-                {
-                    self.with_words(who, &[(first, one), (second, other)]);
+        }
+        // These are many: by one caller only.
+        for (first, second) in pairs(self.method.arguments) {
+            for one in PAIR_VALUES {
+                for other in PAIR_VALUES {
+                    self.with_words(Who::Root, &[(first, one), (second, other)]);
                 }
             }
         }

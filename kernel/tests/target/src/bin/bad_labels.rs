@@ -22,8 +22,15 @@ root_task!(main);
 /// Labels are this wide.
 const BITS: u32 = 52;
 
-/// The kinds with methods, the name of each in the rows, and its labels.
-const KINDS: [(&str, &[Kind], &[RangeInclusive<u64>]); 12] = [
+/// An object's name in the rows, the kinds of capabilities to it, and its labels.
+type Labels = (
+    &'static str,
+    &'static [Kind],
+    &'static [RangeInclusive<u64>],
+);
+
+/// The objects that have methods.
+const KINDS: [Labels; 12] = [
     (
         "untyped",
         &[Kind::Untyped, Kind::UsedUntyped, Kind::DeviceUntyped],

@@ -30,6 +30,9 @@ const MAINTENANCE: [(&str, Invocation); 4] = [
     ("page-unify-instruction", Invocation::PageUnifyInstruction),
 ];
 
+/// What is to be said to some words.
+type Model = dyn Fn(&[u64]) -> Option<Answer>;
+
 /// A frame that is mapped in the test's address space, one copy that is mapped elsewhere for reading, and one that is not
 /// mapped.
 struct Frames {
@@ -226,7 +229,7 @@ impl Frames {
             Some(range(words).unwrap_or(late))
         };
         let unmapped = |_: &[u64]| Some(answer::illegal_operation());
-        let models: [(_, &dyn Fn(&[u64]) -> Option<Answer>); 3] = [
+        let models: [(_, &Model); 3] = [
             (self.mapped, &writable),
             (self.read_only, &read_only),
             (self.unmapped, &unmapped),
