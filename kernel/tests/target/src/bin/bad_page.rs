@@ -31,7 +31,7 @@ const MAINTENANCE: [(&str, Invocation); 4] = [
 ];
 
 /// What is to be said to some words.
-type Model = dyn Fn(&[u64]) -> Option<Answer>;
+type Model<'a> = dyn Fn(&[u64]) -> Option<Answer> + 'a;
 
 /// A frame that is mapped in the test's address space, one copy that is mapped elsewhere for reading, and one that is not
 /// mapped.
@@ -229,7 +229,7 @@ impl Frames {
             Some(range(words).unwrap_or(late))
         };
         let unmapped = |_: &[u64]| Some(answer::illegal_operation());
-        let models: [(_, &Model); 3] = [
+        let models: [(_, &Model<'_>); 3] = [
             (self.mapped, &writable),
             (self.read_only, &read_only),
             (self.unmapped, &unmapped),
