@@ -3,7 +3,7 @@
 
 use core::fmt;
 
-use sel4_abi::{MAX_THREAD_NAME, debug_syscall};
+use sel4_abi::{MAX_MESSAGE_LENGTH, MAX_THREAD_NAME, debug_syscall};
 
 use crate::{
     access::Kernel,
@@ -79,13 +79,16 @@ fn name_thread(k: &mut Kernel<'_>, caller: TcbRef, cptr: u64) {
         );
         return;
     };
+    // It may be as long as the message words; what there is no room for is cut off.
+    let words = (0..MAX_MESSAGE_LENGTH).map(|index| k.read_user_word(buffer, 1 + index));
     let mut name = ThreadName([0; MAX_THREAD_NAME + 1]);
-    for (index, byte) in name.0.iter_mut().enumerate() {
-        let word = k.read_user_word(buffer, 1 + index / 8);
-        *byte = word.to_le_bytes()[index % 8];
-        if *byte == 0 {
+    for (index, byte) in words.flat_map(u64::to_le_bytes).enumerate() {
+        if byte == 0 {
             *k.get_mut(tcb.name()) = name;
             return;
+        }
+        if index < MAX_THREAD_NAME {
+            name.0[index] = byte;
         }
     }
     kprintln!("debug call of '{}': the name does not end", Name(k, caller));

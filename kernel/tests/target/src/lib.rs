@@ -3,6 +3,7 @@
 
 #![no_std]
 
+pub mod bad;
 pub mod builds;
 pub mod calls;
 pub mod code;
