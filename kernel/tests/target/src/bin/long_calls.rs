@@ -31,7 +31,7 @@ fn main(boot: &'static BootInfo) {
     out_of_budget(&mut bench);
     delete_in_order(&mut bench.system);
     clear_memory(&mut bench.system);
-    cancel_at_once(&mut bench);
+    cancel_goes_on(&mut bench);
 }
 
 /// How far the call is: 0 before, 1 during, 2 after it.
@@ -332,9 +332,9 @@ unsafe extern "C" {
     safe fn canceller_call();
 }
 
-/// Whoever looks while the senders of a badge are sent away sees the call before its beginning or after its end.
-fn cancel_at_once(bench: &mut Bench) {
-    rows(&["cnode.cancel.at-once", "cnode.cancel.badge"]);
+/// Sending the senders of a badge away can be interrupted, and goes on: all that were there are sent away.
+fn cancel_goes_on(bench: &mut Bench) {
+    rows(&["cnode.cancel.preemptible", "cnode.cancel.badge"]);
     const SENDERS: usize = 500;
     let endpoint = bench.system.endpoint().expect("an endpoint");
     let badged = bench
@@ -408,7 +408,7 @@ fn cancel_at_once(bench: &mut Bench) {
     canceller.write_registers(true, &context).expect("to start");
     let (before, during, after) = observer.join(&mut bench.system).expect("to join");
     assert!(before > 3 && after == 3, "{before} before");
-    assert_eq!(during, 0, "seen in the middle of the call");
+    assert!(during > 0, "never seen in the middle of the call");
     canceller.suspend().expect("to suspend");
     // All of them are gone from the endpoint; with time they would send again.
     assert_eq!(endpoint.poll().label(), 0);
