@@ -138,6 +138,7 @@ impl Bench {
         let control = system.boot().sched_control(0).bits();
         let contexts: [Cap<SchedContext>; 4] =
             core::array::from_fn(|_| system.sched_context(0).expect("a scheduling context"));
+        row("syscall.first-phase.sched-control");
         for (turn, context) in contexts.into_iter().enumerate() {
             let is_configured = || {
                 let bound = context.bind(waiting.tcb).is_ok();
