@@ -255,7 +255,7 @@ impl Driver {
         self.checker.clocks.configured.clear();
         let configured = self.programs.values().filter_map(|last| last.configures);
         self.checker.clocks.configured.extend(configured);
-        self.checker.step(&self.machine, moved);
+        self.checker.step(&self.inspect(), &self.machine, moved);
         if let Some(core) = moved
             && self.machine.stop(core) == Stop::Publish
         {
