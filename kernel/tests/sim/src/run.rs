@@ -15,6 +15,7 @@ use tern_kernel::ipc::transfer;
 use tern_kernel::object::{Context, ObjRef, ScRef, TcbRef};
 use tern_kernel::types::CoreId;
 
+use crate::check::time::Configuring;
 use crate::check::{self, Checker};
 use crate::generate::Generator;
 use crate::machine::{DEVICES, Machine, Stop};
@@ -253,13 +254,21 @@ impl Driver {
             Step::Pass { .. } | Step::Raise { .. } => None,
         };
         self.checker.clocks.configured.clear();
-        let configured = self.programs.values().filter_map(|last| last.configures);
+        let configured = self.programs.iter().filter_map(|(&thread, last)| {
+            let (sc, core) = last.configures?;
+            Some(Configuring { sc, core, thread })
+        });
         self.checker.clocks.configured.extend(configured);
         self.checker.step(&self.inspect(), &self.machine, moved);
         if let Some(core) = moved
             && self.machine.stop(core) == Stop::Publish
         {
             check::state(self.inspect(), &self.machine, &mut self.checker, core);
+            for thread in self.checker.clocks.done.drain(..) {
+                if let Some(last) = self.programs.get_mut(&thread) {
+                    last.configures = None;
+                }
+            }
         }
         true
     }
