@@ -9,6 +9,7 @@ mod tree;
 use std::collections::HashMap;
 
 use tern_kernel::access::Kernel;
+use tern_kernel::arch::to_physical;
 use tern_kernel::cap::Cap;
 use tern_kernel::object::{
     EndpointRef, EndpointState, NotificationRef, NotificationState, ReplyRef, ScRef, SlotRef,
@@ -16,6 +17,7 @@ use tern_kernel::object::{
 };
 use tern_kernel::sched;
 use tern_kernel::types::CoreId;
+use tern_kernel::vspace;
 
 use crate::machine::{MAX_CORES, Machine, Stop};
 
@@ -84,6 +86,16 @@ pub fn state(mut k: Kernel<'static>, machine: &Machine, checker: &mut Checker, b
         "a thread that is gone is in a queue"
     );
     for core in k.cores() {
+        // Whatever a core does, what its memory accesses are translated by is not somebody else's memory by now.
+        if let Some((root, asid)) = machine.root(core.index()).parts() {
+            let owner = vspace::find_root(&k, asid).map(|table| to_physical(table.address()));
+            assert_eq!(
+                owner,
+                Some(root),
+                "core {} uses a freed address space",
+                core.0
+            );
+        }
         let was_asked = &mut checker.was_asked[core.index()];
         *was_asked = core_rests(&k, machine, core, by, *was_asked);
     }
@@ -381,7 +393,7 @@ fn core_rests(k: &Kernel<'_>, machine: &Machine, id: CoreId, by: usize, was_aske
                 "the timer of core {index} is later than the budget"
             );
             assert_eq!(machine.context(index), Some(tcb.context()));
-            assert_eq!(machine.root(index), tern_kernel::vspace::user_root(k, tcb));
+            assert_eq!(machine.root(index), vspace::user_root(k, tcb));
             if core.fpu_owner.is_some() {
                 assert_eq!(core.fpu_owner, Some(tcb), "whose registers these are");
             }

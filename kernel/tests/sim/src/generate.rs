@@ -541,8 +541,14 @@ impl Generator {
 
     /// The root task puts back what is gone and lets threads go on that have nothing to wait for.
     fn repair(&mut self, w: &World, k: &Kernel<'_>) -> Op {
+        let chains = self.style == Style::Chains;
         let r = &mut self.random;
         let root = slot::INIT_THREAD_CNODE;
+        if chains && r.once_in(4) {
+            // Servers run on their callers' time.
+            let context = w.contexts.start + r.below(3);
+            return Op::Call(Call::invoke(context, I::SchedContextUnbind, &[], &[]));
+        }
         let index = r.below(THREADS as u64) as usize;
         let tcb = w.tcbs.start + index as u64;
         let call = match r.below(16) {
@@ -577,6 +583,7 @@ impl Generator {
                 let step = r.below(2) as usize;
                 w.equip(index)[step].clone()
             }
+            6 if chains && index < 3 => Call::invoke(tcb, I::TcbResume, &[], &[]),
             6 => Call::invoke(r.slot(&w.contexts), I::SchedContextBind, &[tcb], &[]),
             7 => {
                 let core = r.below(k.num_cores() as u64) as usize;
