@@ -19,8 +19,9 @@ use mcs::{Refill, Refills, RefillsRef, TreeLinks};
 use crate::{
     arch,
     machine::{Machine, machine},
+    masked,
     object::{
-        ENTRIES, Links, ObjRef, Object, REFILLS_OFFSET, ScRef, SchedContext, TableRef, TcbRef,
+        ENTRIES, Links, ObjRef, Object, REFILLS_OFFSET, ScRef, SchedContext, TableRef, Tcb, TcbRef,
     },
     system::{Core, CoreFlags, Shared, System},
     types::{CoreId, CoreSet, PhysAddr},
@@ -34,6 +35,8 @@ pub struct Kernel<'l> {
     held: CoreSet,
     /// Cores to ring once the locks are released.
     doorbells: CoreSet,
+    /// For [`masked`].
+    locked_at: u64,
     _locks: PhantomData<&'l mut *mut ()>,
 }
 
@@ -51,6 +54,7 @@ impl Kernel<'_> {
             me,
             held,
             doorbells: CoreSet::EMPTY,
+            locked_at: masked::locked(),
             _locks: PhantomData,
         }
     }
@@ -66,6 +70,7 @@ impl Kernel<'_> {
             me,
             held: CoreSet::first(machine.num_cores),
             doorbells: CoreSet::EMPTY,
+            locked_at: 0,
             _locks: PhantomData,
         }
     }
@@ -73,12 +78,21 @@ impl Kernel<'_> {
     /// Releases the locks, then rings the cores that must look.
     pub fn release(self) {
         arch::publish();
+        masked::released(self.me, self.locked_at);
         for core in self.held.iter() {
             self.system.locks[core.index()].release();
         }
         for core in self.doorbells.iter() {
             arch::ring(core);
         }
+    }
+
+    /// This core has looked, under way, and nobody waits for it or its locks.
+    pub fn looked(&mut self) {
+        masked::released(self.me, self.locked_at);
+        masked::end(self.me);
+        masked::begin(self.me);
+        self.locked_at = masked::locked();
     }
 
     pub fn me(&self) -> CoreId {
@@ -277,34 +291,31 @@ pub struct Threads<'a> {
 }
 
 impl Threads<'_> {
-    fn links(&self, tcb: TcbRef) -> &Links {
+    fn tcb(&self, tcb: TcbRef) -> &Tcb {
         // SAFETY: as in `Kernel::get`; `Threads` borrows the token exclusively.
-        let tcb = unsafe { &*(tcb.address() as *const crate::object::Tcb) };
-        &tcb.links
+        unsafe { &*(tcb.address() as *const Tcb) }
     }
 
-    fn links_mut(&mut self, tcb: TcbRef) -> &mut Links {
+    fn tcb_mut(&mut self, tcb: TcbRef) -> &mut Tcb {
         // SAFETY: as in `Kernel::get_mut`.
-        let tcb = unsafe { &mut *(tcb.address() as *mut crate::object::Tcb) };
-        &mut tcb.links
+        unsafe { &mut *(tcb.address() as *mut Tcb) }
     }
 
     fn sc_of(&self, tcb: TcbRef) -> ScRef {
-        // SAFETY: as in `Kernel::get`.
-        let tcb = unsafe { &*(tcb.address() as *const crate::object::Tcb) };
-        tcb.sc
+        self.tcb(tcb)
+            .sc
             .expect("a thread in the release queue has a scheduling context")
     }
 }
 
 impl mcs::ReadyNodes<TcbRef> for Threads<'_> {
     fn ready_links(&self, id: TcbRef) -> (Option<TcbRef>, Option<TcbRef>) {
-        let links = self.links(id);
+        let links = self.tcb(id).links;
         (links.prev, links.next)
     }
 
     fn set_ready_links(&mut self, id: TcbRef, prev: Option<TcbRef>, next: Option<TcbRef>) {
-        let links = self.links_mut(id);
+        let links = &mut self.tcb_mut(id).links;
         (links.prev, links.next) = (prev, next);
     }
 }
@@ -326,23 +337,23 @@ impl mcs::ReleaseNodes<TcbRef> for Threads<'_> {
     }
 
     fn tree_links(&self, id: TcbRef) -> TreeLinks<TcbRef> {
-        let links = self.links(id);
+        let links = self.tcb(id).links;
         TreeLinks {
             parent: links.up,
             left: links.prev,
             right: links.next,
-            balance: links.balance,
+            balance: self.tcb(id).balance,
         }
     }
 
     fn set_tree_links(&mut self, id: TcbRef, tree: TreeLinks<TcbRef>) {
-        let links = self.links_mut(id);
-        *links = Links {
+        let tcb = self.tcb_mut(id);
+        tcb.links = Links {
             prev: tree.left,
             next: tree.right,
             up: tree.parent,
             down: None,
-            balance: tree.balance,
         };
+        tcb.balance = tree.balance;
     }
 }

@@ -3,7 +3,7 @@
 
 use core::fmt;
 
-use sel4_abi::{MAX_THREAD_NAME, debug_syscall};
+use sel4_abi::{MAX_MESSAGE_LENGTH, MAX_THREAD_NAME, debug_syscall};
 
 use crate::{
     access::Kernel,
@@ -12,6 +12,7 @@ use crate::{
     config, cspace,
     fault::Fault,
     ipc::transfer,
+    masked,
     object::{TcbRef, ThreadName, ThreadState},
     print::kprintln,
     types::CoreId,
@@ -49,6 +50,8 @@ pub fn call(k: &mut Kernel<'_>, caller: TcbRef, number: i64) {
                 thread(k, caller, x[0]).map_or(NO_AFFINITY, |tcb| u64::from(k.get(tcb).affinity.0));
             k.get_mut(caller.context()).x[0] = affinity;
         }
+        debug_syscall::BENCHMARK_RESET_LOG => masked::reset(),
+        debug_syscall::BENCHMARK_FINALIZE_LOG => finalize_log(k, caller, x[0]),
         _ => unreachable!("not a debug call"),
     }
 }
@@ -76,13 +79,16 @@ fn name_thread(k: &mut Kernel<'_>, caller: TcbRef, cptr: u64) {
         );
         return;
     };
+    // It may be as long as the message words; what there is no room for is cut off.
+    let words = (0..MAX_MESSAGE_LENGTH).map(|index| k.read_user_word(buffer, 1 + index));
     let mut name = ThreadName([0; MAX_THREAD_NAME + 1]);
-    for (index, byte) in name.0.iter_mut().take(MAX_THREAD_NAME).enumerate() {
-        let word = k.read_user_word(buffer, 1 + index / 8);
-        *byte = word.to_le_bytes()[index % 8];
-        if *byte == 0 {
+    for (index, byte) in words.flat_map(u64::to_le_bytes).enumerate() {
+        if byte == 0 {
             *k.get_mut(tcb.name()) = name;
             return;
+        }
+        if index < MAX_THREAD_NAME {
+            name.0[index] = byte;
         }
     }
     kprintln!("debug call of '{}': the name does not end", Name(k, caller));
@@ -96,6 +102,18 @@ fn send_ipi(k: &Kernel<'_>, core: u64, sgi: u64) {
     k.machine().gic.send_sgi(sgi as u32, core as usize);
 }
 
+/// The longest stretches of a core with interrupts masked, in registers.
+fn finalize_log(k: &mut Kernel<'_>, caller: TcbRef, core: u64) {
+    let Some(core) = k.cores().find(|each| u64::from(each.0) == core) else {
+        kprintln!("debug call: no core {core}");
+        return;
+    };
+    let longest = masked::longest(core);
+    let x = &mut k.get_mut(caller.context()).x;
+    (x[0], x[1]) = (longest.whole, longest.whole_reason);
+    (x[2], x[3]) = (longest.held, longest.held_reason);
+}
+
 /// A thread's name, for messages.
 struct Name<'a, 'l>(&'a Kernel<'l>, TcbRef);
 
@@ -107,8 +125,11 @@ impl fmt::Display for Name<'_, '_> {
             .position(|&byte| byte == 0)
             .unwrap_or(name.len());
         match core::str::from_utf8(&name[..end]) {
-            Ok("") | Err(_) => write!(f, "{:?}", self.1),
-            Ok(name) => f.write_str(name),
+            Ok("") | Err(_) => {
+                let width = f.width().unwrap_or(0);
+                write!(f, "{:<#width$x}", self.1.address())
+            }
+            Ok(name) => f.pad(name),
         }
     }
 }
@@ -157,7 +178,7 @@ fn dump(k: &Kernel<'_>) {
         };
         kprintln!(
             "{:<24} {:<16} {:>#16x} {:>4} {:>4}  {queue}",
-            format_args!("{}", Name(k, tcb)),
+            Name(k, tcb),
             State(k, tcb),
             k.get(tcb.context()).fault_ip,
             thread.priority,
@@ -177,6 +198,19 @@ fn snapshot(k: &Kernel<'_>) {
         }
         if let Some(bytes) = arch::stack_peak(core) {
             kprintln!("  kernel stack: at most {bytes} bytes used");
+        }
+        if config::TRACK_MASKED {
+            let longest = masked::longest(core);
+            let (kind, number, label) = masked::describe(longest.whole_reason);
+            kprintln!(
+                "  interrupts masked: at most {} cycles ({kind} {number}, label {label})",
+                longest.whole
+            );
+            let (kind, number, label) = masked::describe(longest.held_reason);
+            kprintln!(
+                "  locks held: at most {} cycles ({kind} {number}, label {label})",
+                longest.held
+            );
         }
     }
     dump(k);

@@ -202,7 +202,7 @@ fn finalise(k: &mut Kernel<'_>, slot: SlotRef, cap: Cap, last: bool) -> Result<O
         Cap::AsidPool { pool, index } => {
             if last {
                 stop::ensure_parked(vspace::cores_using_pool(k, index))?;
-                vspace::delete_asid_pool(k, pool, index);
+                vspace::delete_asid_pool(k, pool, index)?;
             }
         }
         Cap::IrqHandler { line } => {
@@ -248,6 +248,7 @@ fn finalise_thread(k: &mut Kernel<'_>, tcb: TcbRef) {
     }
     sched::context::unbind_thread(k, tcb);
     sched::suspend(k, tcb);
+    preempt::take_progress(k, tcb);
     debug::forget_thread(k, tcb);
     if live {
         sched::set_idle(k);

@@ -13,7 +13,7 @@ use crate::{
     arch, debug,
     fault::Fault,
     invoke::Leave,
-    ipc, irq,
+    ipc, irq, masked,
     object::TcbRef,
     sched,
     smp::stop::{self, Queued, Stopper},
@@ -51,7 +51,10 @@ const FPU_TRAP_SYNDROME: u32 = (0x07 << 26) | (1 << 25) | (1 << 24) | (0xe << 20
 pub fn enter(me: CoreId, cause: Cause) {
     let mut cause = cause;
     loop {
-        if enter_once(me, cause) {
+        masked::begin(me);
+        let runs = enter_once(me, cause);
+        masked::end(me);
+        if runs {
             return;
         }
         arch::wait_for_interrupt();
@@ -89,6 +92,7 @@ fn enter_once(me: CoreId, cause: Cause) -> bool {
     // is not abandoned for it: a wait longer than a slice would be started again for ever.
     let entered = arch::counter();
     let mut k = Kernel::lock_all(system(), me);
+    masked::set_reason(&k, k.this().current, cause);
     let Some(caller) = k.this().current else {
         sched::time::stamp_unaccounted(&mut k);
         take_interrupt(&mut k, interrupt);
@@ -119,6 +123,8 @@ fn enter_once(me: CoreId, cause: Cause) -> bool {
         stop::restart_current(&mut k);
         return leave(k, None);
     }
+    // So that little work is not left half-way: a thread that deletes itself would not come back to finish it.
+    k.this_mut().work_units = 0;
     let mut stopper: Option<Stopper> = None;
     loop {
         match act(&mut k, caller, cause) {

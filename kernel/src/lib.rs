@@ -10,7 +10,7 @@
 //! | [`ipc`], [`sched`] | messages, signals and faults; who runs, and who pays |
 //! | [`vspace`], [`irq`] | address spaces and interrupt lines |
 //! | [`access`], [`system`], [`smp`], [`preempt`] | the lock token, what it guards, other cores, bounded work |
-//! | [`arch`], [`boot`], [`machine`], [`print`], [`debug`] | processor, start, facts, console |
+//! | [`arch`], [`boot`], [`machine`], [`print`], [`debug`], [`masked`] | processor, start, facts, console, measurement |
 //!
 //! The library also builds on the development machine, where [`arch`] is a stand-in, for its tests.
 
@@ -41,6 +41,7 @@ pub mod invoke;
 pub mod ipc;
 pub mod irq;
 pub mod machine;
+pub mod masked;
 pub mod object;
 pub mod panic;
 pub mod preempt;

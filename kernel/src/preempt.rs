@@ -1,16 +1,28 @@
-//! Preemption points: where long work looks whether something more urgent waits.
+//! Preemption points: where long work looks whether something more urgent waits, and how far it has got.
+//!
+//! Most work shows by itself how far it is: what has been deleted is gone. Where it does not, the thread keeps its
+//! [`Progress`] from the moment when its call is left until it does the call again.
 
 use core::sync::atomic::Ordering;
 
-use crate::{access::Kernel, arch, config, invoke::Leave, sched};
+use crate::{
+    access::Kernel,
+    arch, config,
+    invoke::Leave,
+    object::{Progress, TcbRef},
+    sched,
+};
 
-/// One unit of work is done. Every [`config::MAX_NUM_WORK_UNITS_PER_PREEMPTION`] units: leave, if an interrupt waits for
-/// this core, somebody wants it to park, another core waits for a lock, or the budget is used up.
+/// What a capability that is deleted counts, or a thread that is sent away: some 500 instructions.
+pub const STEP: usize = 10;
+
+/// One step is done. Every [`config::MAX_NUM_WORK_UNITS_PER_PREEMPTION`] units: leave, if an interrupt waits for this
+/// core, somebody wants it to park, another core waits for a lock, or the budget is used up.
 pub fn point(k: &mut Kernel<'_>) -> Result<(), Leave> {
-    units(k, 1)
+    units(k, STEP)
 }
 
-/// As [`point`], for work that counts as several units.
+/// As [`point`], for work that counts otherwise. A unit is some 50 instructions.
 pub fn units(k: &mut Kernel<'_>, count: usize) -> Result<(), Leave> {
     let core = k.this_mut();
     core.work_units += count;
@@ -24,6 +36,7 @@ pub fn units(k: &mut Kernel<'_>, count: usize) -> Result<(), Leave> {
     if urgent || !has_budget_left(k) {
         return Err(Leave::Preempted);
     }
+    k.looked();
     Ok(())
 }
 
@@ -34,4 +47,231 @@ fn has_budget_left(k: &mut Kernel<'_>) -> bool {
     };
     k.refills_ref(sc)
         .sufficient(k.this().consumed, &k.machine().limits)
+}
+
+/// The thread does not go on with a call that was left, or takes it up again: how far that had got.
+pub fn take_progress(k: &mut Kernel<'_>, tcb: TcbRef) -> Progress {
+    let progress = k.get(tcb).progress;
+    match progress {
+        Progress::None | Progress::SearchStop { .. } => return Progress::None,
+        Progress::Maintained { .. } => {}
+        Progress::Searched { next, .. } => {
+            if let Some(next) = next {
+                k.get_mut(next).progress = Progress::None;
+            }
+        }
+    }
+    k.get_mut(tcb).progress = Progress::None;
+    progress
+}
+
+/// A search among the senders of an endpoint, as it goes on.
+#[derive(Clone, Copy, Debug)]
+pub struct Search {
+    pub badge: u64,
+    /// Who joined in this round or later is not meant. None: nobody can have joined yet.
+    pub round: Option<u32>,
+}
+
+impl Search {
+    /// Whether a sender that joined in a round was there when the search began. Rounds wrap, after 2^32 interrupted
+    /// searches.
+    pub fn covers(self, round: u32) -> bool {
+        self.round
+            .is_none_or(|own| round.wrapping_sub(own) as i32 <= -1)
+    }
+}
+
+/// The thread's search is interrupted and goes on with `next`, which waits to send and has not been looked at. If
+/// another search stops there, with one before it: looking twice does no harm.
+pub fn stop_search(k: &mut Kernel<'_>, tcb: TcbRef, search: Search, next: TcbRef) {
+    debug_assert!(k.get(tcb).progress == Progress::None);
+    let round = search.round.unwrap_or_else(|| {
+        let rounds = &mut k.shared_mut().search_rounds;
+        *rounds = rounds.wrapping_add(1);
+        *rounds
+    });
+    keep_search(k, tcb, search.badge, round, Some(next));
+}
+
+/// Lets a search stop at a thread, or at the next one before it where no other search stops.
+fn keep_search(k: &mut Kernel<'_>, tcb: TcbRef, badge: u64, round: u32, at: Option<TcbRef>) {
+    let mut next = at;
+    while let Some(stop) = next {
+        if k.get(stop).progress == Progress::None {
+            k.get_mut(stop).progress = Progress::SearchStop { by: tcb };
+            break;
+        }
+        next = k.get(stop).links.prev;
+    }
+    k.get_mut(tcb).progress = Progress::Searched { badge, next, round };
+}
+
+/// A thread is about to leave the queue in which it waits: a search that stops at it goes on with one before it.
+pub fn leave_search(k: &mut Kernel<'_>, tcb: TcbRef) {
+    let Progress::SearchStop { by } = k.get(tcb).progress else {
+        return;
+    };
+    k.get_mut(tcb).progress = Progress::None;
+    let Progress::Searched { badge, round, .. } = k.get(by).progress else {
+        unreachable!("a search and its stop name each other")
+    };
+    let before = k.get(tcb).links.prev;
+    keep_search(k, by, badge, round, before);
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::{
+        arch::host,
+        ipc::endpoint,
+        object::{Endpoint, EndpointRef, EndpointState, ObjRef, Tcb, ThreadState},
+        types::CoreId,
+        vspace::bench::Bench,
+    };
+
+    fn thread(k: &mut Kernel<'_>) -> TcbRef {
+        let tcb = TcbRef::from_object(host::memory(11).0 as usize);
+        k.place(tcb, Tcb::new(CoreId::BOOT));
+        tcb
+    }
+
+    /// Sends without a message to speak of: nobody receives, so the thread waits.
+    fn queue(k: &mut Kernel<'_>, endpoint: EndpointRef, tcb: TcbRef, badge: u64) {
+        let how = endpoint::Send {
+            blocking: true,
+            call: false,
+            can_donate: false,
+            badge,
+            can_grant: false,
+            can_grant_reply: false,
+        };
+        endpoint::send(k, tcb, endpoint, how);
+    }
+
+    /// An endpoint at which so many threads wait to send; those with odd numbers have badge 1, others 2.
+    fn senders(k: &mut Kernel<'_>, count: usize) -> (EndpointRef, Vec<TcbRef>) {
+        let endpoint = ObjRef::from_address(host::memory(4).0 as usize);
+        k.place(endpoint, Endpoint::new(CoreId::BOOT));
+        let threads: Vec<TcbRef> = (0..count).map(|_| thread(k)).collect();
+        for (number, tcb) in threads.iter().enumerate() {
+            queue(k, endpoint, *tcb, if number % 2 == 1 { 1 } else { 2 });
+        }
+        (endpoint, threads)
+    }
+
+    fn waits(k: &Kernel<'_>, tcb: TcbRef) -> bool {
+        matches!(k.get(tcb).state, ThreadState::BlockedOnSend { .. })
+    }
+
+    /// One part of the search for badge 1.
+    fn search(k: &mut Kernel<'_>, caller: TcbRef, endpoint: EndpointRef) -> Result<(), Leave> {
+        let progress = take_progress(k, caller);
+        endpoint::cancel_badged(k, caller, endpoint, 1, progress)
+    }
+
+    fn stop_of(k: &Kernel<'_>, caller: TcbRef) -> Option<TcbRef> {
+        match k.get(caller).progress {
+            Progress::Searched { next, .. } => next,
+            other => panic!("{other:?} is no search"),
+        }
+    }
+
+    #[test]
+    fn an_interrupted_search_goes_on_and_ends() {
+        let mut bench = Bench::new();
+        let k = &mut bench.k;
+        let (endpoint, threads) = senders(k, 1_000);
+        let caller = thread(k);
+        host::set_interrupt(Some(30));
+        let mut parts = 1;
+        while search(k, caller, endpoint).is_err() {
+            parts += 1;
+            // Who was sent away comes back, and is not meant any more.
+            for tcb in &threads {
+                if !waits(k, *tcb) {
+                    queue(k, endpoint, *tcb, 1);
+                }
+            }
+        }
+        host::set_interrupt(None);
+        assert!((40..80).contains(&parts), "{parts} parts");
+        let waiting = threads.iter().filter(|tcb| waits(k, **tcb)).count();
+        assert!(waiting >= 1_000 - 10, "all but those of the last part");
+        assert_eq!(k.get(caller).progress, Progress::None);
+        assert!(
+            threads
+                .iter()
+                .all(|tcb| k.get(*tcb).progress == Progress::None)
+        );
+    }
+
+    #[test]
+    fn a_search_survives_the_thread_at_which_it_stopped() {
+        let mut bench = Bench::new();
+        let k = &mut bench.k;
+        let (endpoint, threads) = senders(k, 1_000);
+        let caller = thread(k);
+        host::set_interrupt(Some(30));
+        while search(k, caller, endpoint).is_err() {
+            let stop = stop_of(k, caller).expect("some wait");
+            assert_eq!(k.get(stop).progress, Progress::SearchStop { by: caller });
+            let before = k.get(stop).links.prev;
+            endpoint::cancel_wait(k, endpoint, stop);
+            assert_eq!(k.get(stop).progress, Progress::None);
+            assert_eq!(stop_of(k, caller), before);
+        }
+        host::set_interrupt(None);
+        let left = |k: &Kernel<'_>, odd| {
+            let those = threads.iter().skip(odd).step_by(2);
+            those.filter(|tcb| waits(k, **tcb)).count()
+        };
+        assert_eq!(left(k, 1), 0, "all with the badge are gone");
+        assert!(left(k, 0) > 400, "others only if they were taken out");
+        assert_eq!(k.get(endpoint).state(), EndpointState::Sending);
+    }
+
+    #[test]
+    fn searches_stop_at_different_threads() {
+        let mut bench = Bench::new();
+        let k = &mut bench.k;
+        let (endpoint, threads) = senders(k, 4);
+        let callers: Vec<TcbRef> = (0..5).map(|_| thread(k)).collect();
+        let begun = Search {
+            badge: 9,
+            round: None,
+        };
+        for (caller, stop) in callers
+            .iter()
+            .zip([Some(3), Some(2), Some(1), Some(0), None])
+        {
+            stop_search(k, *caller, begun, threads[3]);
+            assert_eq!(stop_of(k, *caller), stop.map(|stop| threads[stop]));
+        }
+        // No thread before it is free.
+        endpoint::cancel_wait(k, endpoint, threads[2]);
+        assert_eq!(stop_of(k, callers[1]), None);
+        assert_eq!(stop_of(k, callers[2]), Some(threads[1]));
+        take_progress(k, callers[2]);
+        assert_eq!(k.get(threads[1]).progress, Progress::None);
+        endpoint::cancel_wait(k, endpoint, threads[3]);
+        assert_eq!(stop_of(k, callers[0]), Some(threads[1]));
+        assert_eq!(take_progress(k, threads[1]), Progress::None);
+        assert_eq!(stop_of(k, callers[0]), Some(threads[1]), "not its own");
+    }
+
+    #[test]
+    fn rounds_wrap() {
+        let search = |round| Search {
+            badge: 0,
+            round: Some(round),
+        };
+        assert!(search(5).covers(4) && !search(5).covers(5) && !search(5).covers(6));
+        assert!(search(0).covers(u32::MAX) && !search(u32::MAX).covers(0));
+    }
 }

@@ -16,8 +16,8 @@ use crate::{
         endpoint::{self, Send},
         transfer,
     },
-    object::{TcbRef, ThreadState},
-    sched,
+    object::{Progress, TcbRef, ThreadState},
+    preempt, sched,
     smp::stop,
 };
 
@@ -60,20 +60,22 @@ const FIRST: Mode = Mode {
 pub fn handle(k: &mut Kernel<'_>, caller: TcbRef, syscall: Syscall) -> Result<(), Leave> {
     let x = k.get(caller.context()).x;
     let (dest, reply) = (x[0], x[6]);
+    let progress = preempt::take_progress(k, caller);
+    let send_phase = |k: &mut Kernel<'_>, cptr, mode| send_phase(k, caller, cptr, mode, progress);
     match syscall {
-        Syscall::Call => send_phase(k, caller, dest, CALL)?,
-        Syscall::Send => send_phase(k, caller, dest, SEND)?,
-        Syscall::NBSend => send_phase(k, caller, dest, NB_SEND)?,
+        Syscall::Call => send_phase(k, dest, CALL)?,
+        Syscall::Send => send_phase(k, dest, SEND)?,
+        Syscall::NBSend => send_phase(k, dest, NB_SEND)?,
         Syscall::ReplyRecv => {
-            send_phase(k, caller, reply, FIRST)?;
+            send_phase(k, reply, FIRST)?;
             receive_phase(k, caller, dest, Some(reply), true);
         }
         Syscall::NBSendRecv => {
-            send_phase(k, caller, x[8], FIRST)?;
+            send_phase(k, x[8], FIRST)?;
             receive_phase(k, caller, dest, Some(reply), true);
         }
         Syscall::NBSendWait => {
-            send_phase(k, caller, reply, FIRST)?;
+            send_phase(k, reply, FIRST)?;
             receive_phase(k, caller, dest, None, true);
         }
         Syscall::Recv => receive_phase(k, caller, dest, Some(reply), true),
@@ -85,7 +87,13 @@ pub fn handle(k: &mut Kernel<'_>, caller: TcbRef, syscall: Syscall) -> Result<()
     Ok(())
 }
 
-fn send_phase(k: &mut Kernel<'_>, caller: TcbRef, cptr: u64, mode: Mode) -> Result<(), Leave> {
+fn send_phase(
+    k: &mut Kernel<'_>,
+    caller: TcbRef,
+    cptr: u64,
+    mode: Mode,
+    progress: Progress,
+) -> Result<(), Leave> {
     let faults = mode.blocking;
     let fault = |k: &mut Kernel<'_>, address, failure| {
         if faults {
@@ -129,6 +137,7 @@ fn send_phase(k: &mut Kernel<'_>, caller: TcbRef, cptr: u64, mode: Mode) -> Resu
         buffer,
         extra,
         first_phase: mode.first_phase,
+        progress,
     };
     invoke(k, &args, mode)
 }
@@ -319,6 +328,7 @@ pub fn is_debug_call(number: i64) -> bool {
         d::PUT_CHAR | d::DUMP_SCHEDULER => config::PRINTING,
         d::HALT | d::CAP_IDENTIFY | d::SNAPSHOT | d::NAME_THREAD => config::DEBUG_BUILD,
         d::SEND_IPI | d::GET_THREAD_AFFINITY => config::DEBUG_BUILD && config::SMP,
+        d::BENCHMARK_RESET_LOG | d::BENCHMARK_FINALIZE_LOG => config::TRACK_MASKED,
         _ => false,
     }
 }

@@ -45,7 +45,7 @@ pub struct Core {
     pub loaded_root: arch::UserRoot,
     /// The thread whose floating-point state is in the registers.
     pub fpu_owner: Option<TcbRef>,
-    /// Work done since the last look for something more urgent.
+    /// Work done in this entry, and since the last look for something more urgent.
     pub work_units: usize,
     /// Private interrupt lines (bits by INTID) that other cores want unmasked, and masked, here.
     pub unmask_ppis: u32,
@@ -94,6 +94,8 @@ pub struct AsidTable {
 pub struct Shared {
     pub irqs: IrqTable,
     pub asids: AsidTable,
+    /// How many searches among senders have been interrupted: tells senders that were there from those that came later.
+    pub search_rounds: u32,
     /// All threads, for the debug calls.
     pub debug_threads: Option<TcbRef>,
 }
@@ -142,6 +144,7 @@ impl System {
             shared: UnsafeCell::new(Shared {
                 irqs: IrqTable::new(),
                 asids: AsidTable { pools: [None; 128] },
+                search_rounds: 0,
                 debug_threads: None,
             }),
         }

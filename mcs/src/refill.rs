@@ -293,16 +293,19 @@ impl Refills<'_> {
             return false;
         }
         let before = self.head();
-        self.put(
-            0,
-            Refill {
-                time: now,
-                ..before
-            },
-        );
-        while self.state.count > 1 && self.at(1).time <= self.at(0).end() {
-            self.unite_head(now);
+        let mut head = Refill {
+            time: now,
+            ..before
+        };
+        while self.state.count > 1 {
+            let next = self.at(1);
+            if next.time > head.end() {
+                break;
+            }
+            head.amount += next.amount;
+            self.drop_head();
         }
+        self.put(0, head);
         debug_assert!(self.as_view().is_well_formed(limits));
         self.head() != before
     }

@@ -282,6 +282,80 @@ fn a_greedy_user_gets_the_whole_budget() {
     }
 }
 
+/// The last window of a history, as it goes on. (It is enough to look at windows that end with an interval.)
+#[derive(Default)]
+struct LastWindow {
+    intervals: VecDeque<(u64, u64)>,
+    sum: u64,
+}
+
+impl LastWindow {
+    /// What the window of `length` holds that ends with this interval.
+    fn consumed(&mut self, from: u64, to: u64, length: u64) -> u64 {
+        self.intervals.push_back((from, to));
+        self.sum += to - from;
+        let begin = to.saturating_sub(length);
+        while let Some(&(start, end)) = self.intervals.front()
+            && end <= begin
+        {
+            self.intervals.pop_front();
+            self.sum -= end - start;
+        }
+        let first = self.intervals.front().map_or(0, |interval| interval.0);
+        self.sum - begin.saturating_sub(first)
+    }
+}
+
+/// A move after every step of a greedy user, a million of them, with every length of the ring.
+#[test]
+fn a_million_moves_create_no_time() {
+    let limits = Limits::for_frequency(62_500_000, 1);
+    let mut random = 88_172_645_463_325_252_u64;
+    for (budget, period) in [
+        (20_000, 100_000),
+        (2_500, 9_000),
+        (9_999, 10_000),
+        (5_000, 5_000),
+    ] {
+        let mut params = set(budget, period, 4);
+        let mut machine = Machine::new(params, 1 << 30, &limits);
+        let (mut window, mut used) = (LastWindow::default(), 0);
+        let begin = machine.now;
+        for turn in 0..250_000 {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let value = random >> 8;
+            if machine.ready() {
+                if !machine.running {
+                    machine.switch_in(&limits);
+                }
+                // All that is left, or a part of it.
+                let ticks = match random % 4 {
+                    0 => machine.left(),
+                    _ => value % (machine.left() + 1),
+                };
+                let from = machine.now;
+                machine.run(ticks, &limits);
+                let within = window.consumed(from, machine.now, period);
+                assert!(within <= budget, "turn {turn}: {within} of {budget}");
+                used += ticks;
+            } else {
+                let head = machine.refills[0].0;
+                machine.now = match random % 3 {
+                    0 => head,
+                    _ => head.min(machine.now + value % period),
+                };
+            }
+            params.max = 2 + (value >> 32) as u32 % (RING as u32 - 1);
+            machine.migrate(params, &limits);
+        }
+        // It is no test of a user who does nothing.
+        let due = (machine.now - begin) / period * budget;
+        assert!(used * 2 > due, "{used} of {due} ticks used");
+    }
+}
+
 // ---- every step, one tick at a time ----
 
 /// All that a user can do within a few periods with these sets of parameters, to a fixed point: the states are

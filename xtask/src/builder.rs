@@ -196,11 +196,14 @@ impl System {
 
     /// Composes an image around a root task given as bytes, whatever they are.
     pub(crate) fn image_around(&self, root: &[u8]) -> Result<Vec<u8>> {
+        self.compose(&read(&self.kernel)?, root)
+    }
+
+    fn compose(&self, kernel: &[u8], root: &[u8]) -> Result<Vec<u8>> {
         let loader = read(&self.loader)?;
-        let kernel = read(&self.kernel)?;
         compose(&Parts {
             loader: &loader,
-            kernel: &parse(&self.kernel, &kernel)?.strip()?,
+            kernel: &parse(&self.kernel, kernel)?.strip()?,
             root,
             max_cores: self.max_cores,
         })
@@ -214,13 +217,34 @@ impl System {
 
     /// Composes an image under the root task's name, in this variant's directory.
     pub(crate) fn image(&self, board: &Board, root: &Path) -> Result<PathBuf> {
+        let image = self.image_path(board, root);
+        self.write_image(root, &image)?;
+        Ok(image)
+    }
+
+    /// As [`System::image`], with a kernel that cannot execute one of its functions.
+    pub(crate) fn spoilt_image(
+        &self,
+        board: &Board,
+        root: &Path,
+        function: &str,
+    ) -> Result<PathBuf> {
+        let kernel = read(&self.kernel)?;
+        let spoilt = parse(&self.kernel, &kernel)?
+            .spoil(function)
+            .map_err(|problem| named(&self.kernel, &problem))?;
+        let image = self.image_path(board, root);
+        let whole = self.compose(&spoilt, &stripped(root)?)?;
+        fs::write(&image, whole).doing("write", &image)?;
+        Ok(image)
+    }
+
+    fn image_path(&self, board: &Board, root: &Path) -> PathBuf {
         let name = root
             .file_stem()
             .and_then(|stem| stem.to_str())
             .unwrap_or("root");
-        let image = self.directory.join(format!("{}-{name}.img", board.name));
-        self.write_image(root, &image)?;
-        Ok(image)
+        self.directory.join(format!("{}-{name}.img", board.name))
     }
 }
 

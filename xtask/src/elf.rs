@@ -13,6 +13,9 @@ const SHT_SYMTAB: u32 = 2;
 /// Executable, in a program header's flags.
 const PF_X: u32 = 1;
 
+/// `udf #0`.
+const UNDEFINED: [u8; 4] = [0; 4];
+
 const HEADER: usize = 64;
 const PROGRAM_HEADER: usize = 56;
 pub(crate) const PAGE: u64 = 4096;
@@ -287,6 +290,35 @@ impl<'a> Elf<'a> {
         Ok(out)
     }
 
+    /// The same file with an undefined instruction in place of a function's first one. The name is the whole path,
+    /// without a hash.
+    pub(crate) fn spoil(&self, function: &str) -> Result<Vec<u8>> {
+        let found: Vec<u64> = self
+            .symbols()
+            .iter()
+            .filter(|symbol| symbol.is_code)
+            .filter(|symbol| format!("{:#}", rustc_demangle::demangle(symbol.name)) == function)
+            .map(|symbol| symbol.address)
+            .collect();
+        let [address] = found[..] else {
+            return Err(Failure::new(format!(
+                "{} functions are called '{function}', not one. (Was it inlined?)",
+                found.len()
+            )));
+        };
+        let offset = self
+            .segments
+            .iter()
+            .filter(|segment| segment.is_executable())
+            .find(|segment| (segment.vaddr..segment.vaddr + segment.file_size).contains(&address))
+            .map(|segment| (address - segment.vaddr + segment.offset) as usize)
+            .filter(|offset| offset + UNDEFINED.len() <= self.bytes.len())
+            .ok_or_else(|| Failure::new(format!("'{function}' is not code of the file")))?;
+        let mut bytes = self.bytes.to_vec();
+        put(&mut bytes, offset, &UNDEFINED);
+        Ok(bytes)
+    }
+
     /// Functions and data by address, in ascending order. Empty for a file without a symbol table.
     pub(crate) fn symbols(&self) -> Vec<Symbol<'a>> {
         let mut symbols = self.read_symbols().unwrap_or_default();
@@ -504,6 +536,48 @@ mod tests {
             assert_eq!(new.offset % PAGE, new.vaddr % PAGE);
             assert_eq!((new.flags, new.memory_size), (old.flags, old.memory_size));
         }
+    }
+
+    /// The file with two symbols: the function `run::it` at 0x200004, and data of the same name.
+    fn with_symbols() -> Vec<u8> {
+        const NAME: &[u8] = b"\0_ZN3run2it17h0123456789abcdefE\0";
+        let mut bytes = two_parts();
+        let symbols = bytes.len() as u64;
+        for (info, address) in [(2, 0x20_0004u64), (1, 0x20_3008)] {
+            bytes.extend([1, 0, 0, 0, info, 0, 1, 0]);
+            bytes.extend(address.to_le_bytes());
+            bytes.extend(8u64.to_le_bytes());
+        }
+        let names = bytes.len() as u64;
+        bytes.extend(NAME);
+        let headers = bytes.len() as u64;
+        for (kind, offset, size) in [
+            (SHT_SYMTAB, symbols, names - symbols),
+            (3, names, headers - names),
+        ] {
+            let mut header = [0; 64];
+            put(&mut header, 4, &kind.to_le_bytes());
+            put(&mut header, 24, &offset.to_le_bytes());
+            put(&mut header, 32, &size.to_le_bytes());
+            put(&mut header, 40, &1u32.to_le_bytes());
+            bytes.extend(header);
+        }
+        put(&mut bytes, 40, &headers.to_le_bytes());
+        put(&mut bytes, 58, &64u16.to_le_bytes());
+        put(&mut bytes, 60, &2u16.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn a_function_is_spoilt_where_it_starts() {
+        let bytes = with_symbols();
+        let elf = Elf::parse(&bytes).unwrap();
+        let spoilt = elf.spoil("run::it").unwrap();
+        let flat = Elf::parse(&spoilt).unwrap().flatten().unwrap();
+        assert_eq!(&flat[..19], b"code\0\0\0\0the program");
+        assert_eq!(&flat[0x3008..0x300c], b"data");
+        let problem = elf.spoil("run").unwrap_err().message;
+        assert!(problem.contains("0 functions"), "{problem}");
     }
 
     #[test]

@@ -115,8 +115,10 @@ The first lines of a test's source say how it is run:
     //! memory: 256M
     //! config: KEY=VALUE       may be repeated
     //! timeout: 60             seconds
-    //! expect: TEXT            a line of the console contains TEXT; may be repeated
-    //! expect-exit: N          the exit status (default: 0)";
+    //! expect: TEXT            a line of the console contains TEXT; may be repeated. {last} is the last core's number.
+    //! forbid: TEXT            no line of the console contains TEXT; may be repeated
+    //! expect-exit: N          the exit status (default: 0)
+    //! spoil: FUNCTION         boots a copy of the kernel that panics where it enters this function";
 
 const CONFORMANCE: &str = "\
 cargo xtask conformance [--jobs N]

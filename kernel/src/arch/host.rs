@@ -218,6 +218,10 @@ impl UserRoot {
         Self(Some((root, asid)))
     }
 
+    pub fn asid(self) -> Option<Asid> {
+        self.0.map(|(_, asid)| asid)
+    }
+
     /// The table and its ASID; none for the empty one.
     pub fn parts(self) -> Option<(PhysAddr, Asid)> {
         self.0
@@ -268,6 +272,11 @@ pub fn counter() -> u64 {
     with(|hardware| hardware.counter())
 }
 
+pub fn cycles() -> u64 {
+    // Not read through `counter`, which on a simulated machine takes time.
+    0
+}
+
 pub fn counter_frequency() -> u64 {
     62_500_000
 }
@@ -302,7 +311,7 @@ pub fn clean_to_poc(_va: usize, _bytes: usize) {}
 pub fn clean_to_pou(_va: usize, _bytes: usize) {}
 pub fn invalidate_to_poc(_va: usize, _bytes: usize) {}
 pub fn clean_invalidate_to_poc(_va: usize, _bytes: usize) {}
-pub fn unify_instruction(_va: usize, _bytes: usize) {}
+pub fn unify_instruction(_va: usize, _bytes: usize, _last: bool) {}
 pub fn stack_peak(_core: CoreId) -> Option<usize> {
     None
 }

@@ -278,10 +278,11 @@ impl<'k, 'l> Builder<'k, 'l> {
         self.put(slot::INIT_THREAD_IPC_BUFFER, cap);
 
         let start = self.next_slot;
+        let mut extra_bi_pages = SlotRegion::default();
         if extra_len > 0 {
             self.extra_pages(layout, tree, extra_len);
+            extra_bi_pages = self.since(start);
         }
-        let extra_bi_pages = self.since(start);
         let num_nodes = self.k.num_cores() as u64;
         let info = self.info();
         info.extra_len = extra_len;

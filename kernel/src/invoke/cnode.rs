@@ -48,7 +48,7 @@ pub fn invoke(k: &mut Kernel<'_>, args: &Args, cap: Cap) -> Outcome {
         Plan::Delete(slot) => delete::delete(k, slot)?,
         Plan::CancelBadgedSends { endpoint, badge } => {
             if badge != 0 {
-                ipc::endpoint::cancel_badged(k, endpoint, badge);
+                ipc::endpoint::cancel_badged(k, args.caller, endpoint, badge, args.progress)?;
             }
         }
         Plan::Insert { cap, source, dest } => cdt::insert(k, cap, source, dest),

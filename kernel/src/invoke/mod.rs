@@ -1,8 +1,9 @@
 //! Invocations of kernel objects: the arguments, the results, and who handles which capability.
 //!
 //! Every handler has the same shape: it reads its arguments, checks everything in the order of the interface, and only
-//! then writes. What it writes cannot fail; only deletion and the clearing of memory may be left half-way, in a
-//! consistent state, to be continued by the same call later ([`Leave::Preempted`]).
+//! then writes. What it writes cannot fail; only deletion, the clearing of memory, cache maintenance and
+//! the search for senders may be left half-way, in a consistent state, to be continued by the same call later
+//! ([`Leave::Preempted`]).
 
 pub mod asid;
 pub mod cnode;
@@ -22,7 +23,7 @@ use crate::{
     access::{Kernel, UserWords},
     cap::Cap,
     fault::SysError,
-    object::{SlotRef, TcbRef},
+    object::{Progress, SlotRef, TcbRef},
     types::CoreSet,
 };
 
@@ -100,6 +101,8 @@ pub struct Args {
     pub extra: [Option<SlotRef>; MAX_EXTRA_CAPS],
     /// The invocation is the first phase of a combined call.
     pub first_phase: bool,
+    /// How far this call had got when it was left.
+    pub progress: Progress,
 }
 
 /// Index of `msg[0]` in the words of an IPC buffer.

@@ -7,7 +7,6 @@ use crate::{
     access::Kernel,
     cap::{Cap, FrameRights, Mapping, PageSize},
     fault::SysError,
-    object::SlotRef,
     types::PhysAddr,
     vspace::{
         self, Place,
@@ -87,7 +86,7 @@ pub fn invoke(k: &mut Kernel<'_>, args: &Args, cap: Cap) -> Outcome {
             mapping,
         },
     )?;
-    Ok(perform(k, args.slot, plan))
+    perform(k, args, plan)
 }
 
 fn decode(k: &Kernel<'_>, args: &Args, frame: Frame) -> Result<Plan, SysError> {
@@ -177,7 +176,8 @@ fn decode_maintain(
     Ok(Plan::Maintain { what, range })
 }
 
-fn perform(k: &mut Kernel<'_>, slot: SlotRef, plan: Plan) -> Results {
+fn perform(k: &mut Kernel<'_>, args: &Args, plan: Plan) -> Outcome {
+    let slot = args.slot;
     match plan {
         Plan::Map {
             frame,
@@ -194,10 +194,10 @@ fn perform(k: &mut Kernel<'_>, slot: SlotRef, plan: Plan) -> Results {
                 k.get_mut(slot).set_cap(frame.cap(None));
             }
         }
-        Plan::Maintain { what, range } => maintain(k, what, range),
-        Plan::GetAddress { base } => return Results::one(base.0),
+        Plan::Maintain { what, range } => maintain(k, args.caller, what, range, args.progress)?,
+        Plan::GetAddress { base } => return Ok(Results::one(base.0)),
     }
-    Results::none()
+    Ok(Results::none())
 }
 
 #[cfg(test)]
@@ -205,7 +205,7 @@ mod tests {
     use super::*;
     use crate::{
         fault::LookupFailure,
-        object::TableRef,
+        object::{SlotRef, TableRef},
         vspace::{bench::Bench, entry::Target, set_table, table_place, walk},
     };
 

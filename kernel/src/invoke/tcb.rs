@@ -12,7 +12,7 @@ use crate::{
     fault::SysError,
     ipc,
     object::{NotificationRef, NotificationState, ScRef, SlotRef, TcbRef, TcbSlot},
-    registers, sched,
+    preempt, registers, sched,
     sched::context,
     smp::stop,
 };
@@ -122,6 +122,7 @@ fn write_registers(k: &mut Kernel<'_>, args: &Args, tcb: TcbRef) -> Result<(), F
         return Err(SysError::IllegalOperation.into());
     }
     stop::ensure_not_live(k, tcb)?;
+    preempt::take_progress(k, tcb);
     for index in 0..USER_CONTEXT_WORDS.min(count as usize) {
         let word = args.word(k, HEADER + index);
         registers::write(k.get_mut(tcb.context()), index, word);
@@ -152,6 +153,7 @@ fn copy_registers(k: &mut Kernel<'_>, args: &Args, tcb: TcbRef) -> Result<(), Fa
     if flags & RESUME_TARGET != 0 {
         sched::resume_thread(k, tcb);
     }
+    preempt::take_progress(k, tcb);
     let frame = flags & TRANSFER_FRAME != 0;
     let from = *k.get(source.context());
     let to = k.get_mut(tcb.context());

@@ -11,7 +11,7 @@ use crate::{
     config::RETYPE_FAN_OUT_LIMIT,
     cspace, debug,
     fault::{LookupFailure, SysError},
-    object::{Context, Endpoint, Notification, ObjRef, Reply, SchedContext, SlotRef, Tcb, TcbRef},
+    object::{Endpoint, Notification, ObjRef, Reply, SchedContext, SlotRef, Tcb, TcbRef},
     preempt,
     types::PhysAddr,
 };
@@ -213,7 +213,8 @@ fn create(k: &mut Kernel<'_>, plan: &Plan, at: PhysAddr) -> Cap {
         device: plan.device,
         mapping: None,
     };
-    let address = arch::to_virtual(at);
+    // Only where the kernel keeps the object: a device may be beyond the window.
+    let address = || arch::to_virtual(at);
     match plan.object {
         ObjectType::Untyped => Cap::Untyped {
             base: at,
@@ -222,12 +223,12 @@ fn create(k: &mut Kernel<'_>, plan: &Plan, at: PhysAddr) -> Cap {
             free: 0,
         },
         ObjectType::Tcb => {
-            let tcb = TcbRef::from_object(address);
+            let tcb = TcbRef::from_object(address());
             new_thread(k, tcb);
             Cap::Thread { tcb }
         }
         ObjectType::Endpoint => {
-            let endpoint = ObjRef::from_address(address);
+            let endpoint = ObjRef::from_address(address());
             k.place(endpoint, Endpoint::new(home));
             Cap::Endpoint {
                 endpoint,
@@ -236,7 +237,7 @@ fn create(k: &mut Kernel<'_>, plan: &Plan, at: PhysAddr) -> Cap {
             }
         }
         ObjectType::Notification => {
-            let notification = ObjRef::from_address(address);
+            let notification = ObjRef::from_address(address());
             k.place(notification, Notification::new(home));
             let rights = sel4_abi::CapRights::READ_WRITE;
             Cap::Notification {
@@ -246,19 +247,19 @@ fn create(k: &mut Kernel<'_>, plan: &Plan, at: PhysAddr) -> Cap {
             }
         }
         ObjectType::CNode => Cap::CNode {
-            base: ObjRef::from_address(address),
+            base: ObjRef::from_address(address()),
             radix: (plan.object_bits - size_bits::SLOT) as u8,
             guard: 0,
             guard_size: 0,
         },
         ObjectType::SchedContext => {
-            let sc = ObjRef::from_address(address);
+            let sc = ObjRef::from_address(address());
             let bits = plan.object_bits as u8;
             k.place(sc, SchedContext::new(bits));
             Cap::SchedContext { sc, bits }
         }
         ObjectType::Reply => {
-            let reply = ObjRef::from_address(address);
+            let reply = ObjRef::from_address(address());
             k.place(reply, Reply::default());
             Cap::Reply {
                 reply,
@@ -270,26 +271,20 @@ fn create(k: &mut Kernel<'_>, plan: &Plan, at: PhysAddr) -> Cap {
         ObjectType::HugePage => page(PageSize::Huge),
         // The walker may read tables as soon as they are mapped; cleared memory is a table of nothing.
         ObjectType::VSpace => Cap::VSpace {
-            root: ObjRef::from_address(address),
+            root: ObjRef::from_address(address()),
             asid: None,
         },
         ObjectType::PageTable => Cap::PageTable {
-            table: ObjRef::from_address(address),
+            table: ObjRef::from_address(address()),
             mapping: None,
         },
     }
 }
 
-/// Makes a thread in cleared memory. Slots, floating-point state and name are right as zeroes.
+/// Makes a thread in cleared memory. Slots, registers, floating-point state and name are right as zeroes.
 pub fn new_thread(k: &mut Kernel<'_>, tcb: TcbRef) {
     let home = k.me();
-    k.place(
-        tcb.context(),
-        Context {
-            spsr: arch::USER_SPSR,
-            ..Context::default()
-        },
-    );
+    k.get_mut(tcb.context()).spsr = arch::USER_SPSR;
     k.place(tcb, Tcb::new(home));
     debug::register_thread(k, tcb);
 }

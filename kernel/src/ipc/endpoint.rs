@@ -5,8 +5,11 @@ use crate::{
     access::Kernel,
     fault::Fault,
     invoke::Leave,
-    object::{EndpointRef, EndpointState, NotificationState, ReplyRef, TcbRef, ThreadState},
-    preempt, sched,
+    object::{
+        EndpointRef, EndpointState, NotificationState, Progress, ReplyRef, TcbRef, ThreadState,
+    },
+    preempt::{self, Search},
+    sched,
 };
 
 /// How a message is sent.
@@ -40,6 +43,7 @@ pub fn send(k: &mut Kernel<'_>, sender: TcbRef, endpoint: EndpointRef, how: Send
                 can_grant,
                 can_grant_reply,
                 is_call,
+                round: k.shared().search_rounds,
             };
             join(k, endpoint, EndpointState::Sending, sender);
         }
@@ -190,19 +194,60 @@ pub fn cancel_all(k: &mut Kernel<'_>, endpoint: EndpointRef) -> Result<(), Leave
     Ok(())
 }
 
-/// The same for those who wait to send with this badge. Not preemptible.
-pub fn cancel_badged(k: &mut Kernel<'_>, endpoint: EndpointRef, badge: u64) {
+/// The same for those who wait to send with this badge when the call begins. `progress` is how far the caller's search
+/// had got when it was interrupted. Whose priority changes meanwhile may be missed, since that changes the order.
+pub fn cancel_badged(
+    k: &mut Kernel<'_>,
+    caller: TcbRef,
+    endpoint: EndpointRef,
+    badge: u64,
+    progress: Progress,
+) -> Result<(), Leave> {
     if k.get(endpoint).state() != EndpointState::Sending {
-        return;
+        return Ok(());
     }
+    let round = None;
+    let mut search = Search { badge, round };
     let mut next = k.get(endpoint).queue().head;
+    if let Progress::Searched {
+        badge: same,
+        next: stop,
+        round,
+    } = progress
+        && same == badge
+    {
+        search.round = Some(round);
+        next = stop
+            .filter(|&stop| sends_to(k, stop, endpoint).is_some())
+            .or(next);
+    }
     while let Some(tcb) = next {
         next = k.get(tcb).links.next;
-        if let ThreadState::BlockedOnSend { badge: theirs, .. } = k.get(tcb).state
-            && theirs == badge
-        {
+        let meant = sends_to(k, tcb, endpoint)
+            .is_some_and(|(theirs, round)| theirs == badge && search.covers(round));
+        if meant {
             send_away(k, endpoint, tcb);
         }
+        if let Some(next) = next
+            && let Err(leave) = preempt::units(k, if meant { preempt::STEP } else { 1 })
+        {
+            preempt::stop_search(k, caller, search, next);
+            return Err(leave);
+        }
+    }
+    Ok(())
+}
+
+/// The badge with which a thread waits to send to this endpoint, if it does, and the round in which it joined.
+fn sends_to(k: &Kernel<'_>, tcb: TcbRef, to: EndpointRef) -> Option<(u64, u32)> {
+    match k.get(tcb).state {
+        ThreadState::BlockedOnSend {
+            endpoint,
+            badge,
+            round,
+            ..
+        } if endpoint == to => Some((badge, round)),
+        _ => None,
     }
 }
 

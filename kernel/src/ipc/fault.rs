@@ -10,7 +10,7 @@ use crate::{
     debug,
     fault::Fault,
     object::{Context, TcbRef, TcbSlot, ThreadState},
-    registers, sched,
+    preempt, registers, sched,
 };
 
 /// Whether a capability may stand in a handler slot: an endpoint to which a call can be made.
@@ -148,6 +148,7 @@ pub fn take_reply(k: &mut Kernel<'_>, handler: TcbRef, tcb: TcbRef, fault: Fault
         Fault::UserException { .. } => fault_length::USER_EXCEPTION_REPLY,
         Fault::Timeout { .. } => TIMEOUT_REPLY_WORDS,
     };
+    preempt::take_progress(k, tcb);
     let buffer = transfer::ipc_buffer(k, handler, false);
     for index in 0..taken.min(info.length()) {
         let Some(word) = transfer::read_word(k, handler, buffer, index) else {

@@ -142,6 +142,11 @@ pub fn send(k: &mut Kernel<'_>, sender: TcbRef, reply: ReplyRef, can_grant: bool
     if sched::context::has_budget(k, sc) {
         sched::switch_candidate(k, caller);
     } else if !matches!(answered, Fault::Timeout { .. }) && fault::has_timeout_handler(k, caller) {
+        if answered == Fault::None {
+            // Its call is done: after the Timeout fault it goes on behind that, with the answer, and does not call again.
+            let context = k.get_mut(caller.context());
+            context.fault_ip = context.next_ip;
+        }
         fault::timeout(k, caller);
     } else {
         sched::postpone(k, caller);

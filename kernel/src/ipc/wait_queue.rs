@@ -7,6 +7,7 @@
 use crate::{
     access::Kernel,
     object::{Links, TcbRef},
+    preempt,
 };
 
 /// The ends of the queue. The links are in the threads; the owner stores this value back after each change.
@@ -71,6 +72,7 @@ impl WaitQueue {
     }
 
     pub fn remove(&mut self, k: &mut Kernel<'_>, tcb: TcbRef) {
+        preempt::leave_search(k, tcb);
         let Links {
             prev,
             next,

@@ -16,7 +16,9 @@ pub use endpoint::{Endpoint, EndpointState, Notification, NotificationState};
 pub use reply::{Reply, StackLink};
 pub use sched_context::{REFILLS_OFFSET, SchedContext};
 pub use table::{AsidPool, ENTRIES, Table};
-pub use tcb::{Context, FpuState, Links, TCB_SLOTS, Tcb, TcbSlot, ThreadName, ThreadState, layout};
+pub use tcb::{
+    Context, FpuState, Links, Progress, TCB_SLOTS, Tcb, TcbSlot, ThreadName, ThreadState, layout,
+};
 
 /// The typed address of a kernel object.
 pub struct ObjRef<T> {

@@ -4,7 +4,9 @@
 
 use sel4_abi::{MAX_THREAD_NAME, size_bits};
 
-use super::{EndpointRef, NotificationRef, ObjRef, Object, ReplyRef, ScRef, SlotRef, TcbRef};
+use super::{
+    EndpointRef, NotificationRef, ObjRef, Object, ReplyRef, ScRef, SlotRef, TableRef, TcbRef,
+};
 use crate::{cap::Slot, fault::Fault, types::CoreId};
 
 /// Where the parts of a TCB object are. References to [`Tcb`] point at [`layout::TCB`] within it.
@@ -74,6 +76,8 @@ pub enum ThreadState {
         can_grant: bool,
         can_grant_reply: bool,
         is_call: bool,
+        /// How many searches among senders had been interrupted when it joined the queue.
+        round: u32,
     },
     BlockedOnReply {
         reply: ReplyRef,
@@ -96,8 +100,6 @@ pub struct Links {
     pub next: Option<TcbRef>,
     pub up: Option<TcbRef>,
     pub down: Option<TcbRef>,
-    /// Of a node of the release tree.
-    pub balance: i8,
 }
 
 impl Links {
@@ -106,14 +108,37 @@ impl Links {
         next: None,
         up: None,
         down: None,
-        balance: 0,
     };
+}
+
+/// How far a call has got that was left for something more urgent. It belongs to the call that the thread does again
+/// next, and to nothing else: any other call, and whoever writes the thread's registers, drops it ([`crate::preempt`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    None,
+    /// Cache maintenance in this address space is done up to here.
+    Maintained {
+        root: TableRef,
+        next: u64,
+    },
+    /// The senders before this one (none: nobody who still waits) have been looked at, for those with this badge. Who
+    /// joined in this round or later is not meant.
+    Searched {
+        badge: u64,
+        next: Option<TcbRef>,
+        round: u32,
+    },
+    /// The other way round: this thread waits to send, and the search of that one goes on here.
+    SearchStop {
+        by: TcbRef,
+    },
 }
 
 /// Scheduling and IPC state of a thread.
 pub struct Tcb {
     pub state: ThreadState,
     pub links: Links,
+    pub progress: Progress,
     pub fault: Fault,
     pub sc: Option<ScRef>,
     /// The reply object given to the receive in which this thread blocks.
@@ -130,6 +155,8 @@ pub struct Tcb {
     pub home: CoreId,
     /// The core of the scheduling context last held: what the interface calls affinity.
     pub affinity: CoreId,
+    /// Of a node of the release tree.
+    pub balance: i8,
     pub priority: u8,
     pub mcp: u8,
     pub flags: u8,
@@ -154,6 +181,7 @@ impl Tcb {
         Self {
             state: ThreadState::Inactive,
             links: Links::NONE,
+            progress: Progress::None,
             fault: Fault::None,
             sc: None,
             reply: None,
@@ -164,6 +192,7 @@ impl Tcb {
             debug_next: None,
             home,
             affinity: CoreId::BOOT,
+            balance: 0,
             priority: 0,
             mcp: 0,
             flags: 0,

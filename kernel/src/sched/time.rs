@@ -155,16 +155,23 @@ pub fn program_timer(k: &mut Kernel<'_>) {
     arch::set_timer(deadline);
 }
 
-/// Lets every thread of this core whose refill is due run again.
+/// How many threads one entry wakes because their refills are due.
+const MAX_AWAKENED: usize = 10;
+
+/// Lets the threads of this core whose refills are due run again. If they are many, the rest is left to the next entry,
+/// which the timer asks for at once, so that other interrupts and other cores get their turn in between.
 pub fn awaken(k: &mut Kernel<'_>) {
     let now = k.this().now;
-    while let Some(tcb) = k.this().release.first() {
+    for _ in 0..MAX_AWAKENED {
+        let Some(tcb) = k.this().release.first() else {
+            return;
+        };
         let sc = k
             .get(tcb)
             .sc
             .expect("a thread in the release queue has a scheduling context");
         if !k.refills_ref(sc).ready(now) {
-            break;
+            return;
         }
         take_due(k, tcb);
         k.this_mut().reprogram = true;

@@ -11,9 +11,14 @@ use crate::{
     arch,
     cap::{Asid, Cap},
     fault::{LookupFailure, SysError},
+    invoke::Leave,
     object::{AsidPool, ENTRIES, ObjRef, TableRef, TcbRef, TcbSlot},
+    preempt,
     types::CoreSet,
 };
+
+/// What an ASID that is taken away counts, in units of preemptible work.
+const ASID_UNITS: usize = 2;
 
 /// Where an ASID's VSpace stands: the number of its pool, and the entry in it.
 const fn split(asid: Asid) -> (usize, usize) {
@@ -104,17 +109,14 @@ fn others_with(k: &Kernel<'_>, test: impl Fn(arch::UserRoot) -> bool) -> CoreSet
     cores
 }
 
+/// Whether what a core has loaded is a VSpace of this pool.
 fn pool_has(k: &Kernel<'_>, pool: ObjRef<AsidPool>, index: u8, loaded: arch::UserRoot) -> bool {
-    assigned(k, pool, index).any(|(root, asid)| loadable(root, asid) == loaded)
-}
-
-fn assigned(
-    k: &Kernel<'_>,
-    pool: ObjRef<AsidPool>,
-    index: u8,
-) -> impl Iterator<Item = (TableRef, Asid)> {
-    let entries = k.get(pool).0.iter().enumerate();
-    entries.filter_map(move |(entry, root)| Some(((*root)?, asid_of(index, entry)?)))
+    let Some(asid) = loaded.asid() else {
+        return false;
+    };
+    let (in_pool, entry) = split(asid);
+    let root = k.get(pool).0[entry];
+    in_pool == usize::from(index) && root.is_some_and(|root| loadable(root, asid) == loaded)
 }
 
 /// The number of the first free pool.
@@ -159,20 +161,47 @@ pub fn delete_vspace(k: &mut Kernel<'_>, root: TableRef, asid: Asid) {
     arch::invalidation_barrier();
 }
 
-/// The last capability to an ASID pool goes: its VSpaces lose their ASIDs for good. No other core has one loaded.
-pub fn delete_asid_pool(k: &mut Kernel<'_>, pool: ObjRef<AsidPool>, index: u8) {
+/// The last capability to an ASID pool goes: its VSpaces lose their ASIDs for good. No other core has one loaded. May
+/// be left half-way and called again; but not if the caller's own VSpace is among them, since it would not come back.
+pub fn delete_asid_pool(
+    k: &mut Kernel<'_>,
+    pool: ObjRef<AsidPool>,
+    index: u8,
+) -> Result<(), Leave> {
     if k.shared().asids.pools[usize::from(index)] != Some(pool) {
-        return;
+        return Ok(());
     }
-    if pool_has(k, pool, index, k.this().loaded_root) {
+    let own = pool_has(k, pool, index, k.this().loaded_root);
+    if own {
         unload(k);
     }
-    k.shared_mut().asids.pools[usize::from(index)] = None;
-    arch::table_barrier();
-    for (_, asid) in assigned(k, pool, index) {
-        arch::invalidate_asid(asid);
-    }
+    let outcome = clear_asid_pool(k, pool, index, !own);
     arch::invalidation_barrier();
+    outcome?;
+    k.shared_mut().asids.pools[usize::from(index)] = None;
+    Ok(())
+}
+
+/// Takes the ASIDs of a pool away. The caller completes the invalidations.
+fn clear_asid_pool(
+    k: &mut Kernel<'_>,
+    pool: ObjRef<AsidPool>,
+    index: u8,
+    preemptible: bool,
+) -> Result<(), Leave> {
+    for entry in 0..ENTRIES {
+        if k.get_mut(pool).0[entry].take().is_none() {
+            continue;
+        }
+        if let Some(asid) = asid_of(index, entry) {
+            arch::table_barrier();
+            arch::invalidate_asid(asid);
+        }
+        if preemptible {
+            preempt::units(k, ASID_UNITS)?;
+        }
+    }
+    Ok(())
 }
 
 /// This core stops using its VSpace.
@@ -246,12 +275,38 @@ mod tests {
         bench.k.this_mut().loaded_root = loadable(root, asid(9));
         let pool = bench.k.shared().asids.pools[0].expect("installed");
         let stranger = bench.pool();
-        delete_asid_pool(&mut bench.k, stranger, 0);
+        delete_asid_pool(&mut bench.k, stranger, 0).expect("nothing to do");
         assert_eq!(find_root(&bench.k, asid(9)), Some(root));
-        delete_asid_pool(&mut bench.k, pool, 0);
+        delete_asid_pool(&mut bench.k, pool, 0).expect("in one go");
         assert_eq!(find_root(&bench.k, asid(9)), None);
         assert_eq!(bench.k.this().loaded_root, arch::UserRoot::EMPTY);
         assert_eq!(free_pool(&bench.k), Some(0));
+    }
+
+    #[test]
+    fn a_full_pool_goes_in_parts() {
+        let mut bench = Bench::new();
+        let pool = bench.k.shared().asids.pools[0].expect("installed");
+        let root = bench.table();
+        bench.k.get_mut(pool).0[1..].fill(Some(root));
+        arch::host::set_interrupt(Some(30));
+        let mut parts = 1;
+        while delete_asid_pool(&mut bench.k, pool, 0).is_err() {
+            assert_eq!(bench.k.shared().asids.pools[0], Some(pool));
+            let free = free_asid(&bench.k, pool, 0);
+            assert_eq!(free, Asid::new(1), "the first ones are gone");
+            parts += 1;
+        }
+        assert_eq!(parts, 511 / 50 + 1);
+        assert_eq!(bench.k.shared().asids.pools[0], None);
+
+        // Not if the caller would not come back.
+        bench.k.get_mut(pool).0[1..].fill(Some(root));
+        bench.k.shared_mut().asids.pools[0] = Some(pool);
+        bench.k.this_mut().loaded_root = loadable(root, asid(300));
+        assert_eq!(delete_asid_pool(&mut bench.k, pool, 0), Ok(()));
+        assert_eq!(bench.k.this().loaded_root, arch::UserRoot::EMPTY);
+        arch::host::set_interrupt(None);
     }
 
     #[test]

@@ -154,6 +154,7 @@ impl Bench {
             buffer: Some(self.buffer),
             extra: slots,
             first_phase: false,
+            progress: crate::object::Progress::None,
         };
         let cap = self.cap(slot);
         match handler(&mut self.k, &args, cap) {

@@ -3,11 +3,19 @@
 //! It goes through the user mapping itself, not through the kernel's physical window: the window does not hold device
 //! memory, and an instruction cache may be indexed by virtual address, so that only the mapping reaches its lines. The
 //! caller has found the mapping valid under the locks, and nobody can change it until they are released; user mappings
-//! are all readable at EL1, and invalidation asks for a writable one.
+//! are all readable at EL1, and invalidation asks for a writable one. Large ranges are done in chunks: when the call is
+//! left in between, the thread keeps how far it got, and everything is checked again before it goes on.
 
 use sel4_abi::Invocation;
 
-use crate::{access::Kernel, arch, cap::Asid, object::TableRef};
+use crate::{
+    access::Kernel,
+    arch,
+    cap::Asid,
+    invoke::Leave,
+    object::{Progress, TableRef, TcbRef},
+    preempt,
+};
 
 /// What is done to the lines of a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +63,27 @@ pub struct Range {
     pub bytes: u64,
 }
 
-/// Maintains the caches for a range.
-pub fn maintain(k: &Kernel<'_>, what: Maintenance, range: Range) {
+/// So many bytes are done between two preemption points, and what they count.
+const CHUNK: u64 = 4096;
+const CHUNK_UNITS: usize = 20;
+
+/// Maintains the caches for a range, for a call of `caller`, whose `progress` says how far it had got.
+pub fn maintain(
+    k: &mut Kernel<'_>,
+    caller: TcbRef,
+    what: Maintenance,
+    range: Range,
+    progress: Progress,
+) -> Result<(), Leave> {
+    let end = range.start + range.bytes;
+    let start = match progress {
+        Progress::Maintained { root, next }
+            if root == range.root && (range.start..end).contains(&next) =>
+        {
+            next
+        }
+        _ => range.start,
+    };
     let (loaded, wanted) = (
         k.this().loaded_root,
         super::asid::loadable(range.root, range.asid),
@@ -64,14 +91,94 @@ pub fn maintain(k: &Kernel<'_>, what: Maintenance, range: Range) {
     if loaded != wanted {
         arch::load_user_root(wanted);
     }
-    let (start, bytes) = (range.start as usize, range.bytes as usize);
-    match what {
-        Maintenance::Clean => arch::clean_to_poc(start, bytes),
-        Maintenance::Invalidate => arch::invalidate_to_poc(start, bytes),
-        Maintenance::CleanInvalidate => arch::clean_invalidate_to_poc(start, bytes),
-        Maintenance::UnifyInstruction => arch::unify_instruction(start, bytes),
-    }
+    let outcome = maintain_chunks(k, caller, what, range.root, start..end);
     if loaded != wanted {
         arch::load_user_root(loaded);
+    }
+    outcome
+}
+
+fn maintain_chunks(
+    k: &mut Kernel<'_>,
+    caller: TcbRef,
+    what: Maintenance,
+    root: TableRef,
+    range: core::ops::Range<u64>,
+) -> Result<(), Leave> {
+    let mut start = range.start;
+    loop {
+        let end = range.end.min((start & !(CHUNK - 1)) + CHUNK);
+        let (at, bytes) = (start as usize, (end - start) as usize);
+        let last = end == range.end;
+        match what {
+            Maintenance::Clean => arch::clean_to_poc(at, bytes),
+            Maintenance::Invalidate => arch::invalidate_to_poc(at, bytes),
+            Maintenance::CleanInvalidate => arch::clean_invalidate_to_poc(at, bytes),
+            Maintenance::UnifyInstruction => arch::unify_instruction(at, bytes, last),
+        }
+        if last {
+            return Ok(());
+        }
+        start = end;
+        if let Err(leave) = preempt::units(k, CHUNK_UNITS) {
+            k.get_mut(caller).progress = Progress::Maintained { root, next: start };
+            return Err(leave);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{arch::host, object::Tcb, types::CoreId, vspace::bench::Bench};
+
+    #[test]
+    fn a_large_range_is_done_in_parts() {
+        let mut bench = Bench::new();
+        let (root, other) = (bench.table(), bench.table());
+        let k = &mut bench.k;
+        let caller = TcbRef::from_object(host::memory(11).0 as usize);
+        k.place(caller, Tcb::new(CoreId::BOOT));
+        let range = Range {
+            root,
+            asid: Asid::new(1).expect("not 0"),
+            start: 0x4000_0008,
+            bytes: (1 << 21) - 8,
+        };
+        let mut part = |range, progress| {
+            k.get_mut(caller).progress = Progress::None;
+            k.this_mut().work_units = 0;
+            let done = maintain(k, caller, Maintenance::Clean, range, progress);
+            assert_eq!(host::user_root(), arch::UserRoot::EMPTY);
+            (done, k.get(caller).progress)
+        };
+        host::set_interrupt(Some(30));
+        let (mut progress, mut parts) = (Progress::None, 1);
+        loop {
+            let (done, reached) = part(range, progress);
+            if done.is_ok() {
+                assert_eq!(reached, Progress::None);
+                break;
+            }
+            let next = 0x4000_0000 + parts * 5 * CHUNK;
+            assert_eq!(reached, Progress::Maintained { root, next });
+            (progress, parts) = (reached, parts + 1);
+        }
+        assert_eq!(parts, 512 / 5 + 1);
+
+        // What does not belong to this range is not believed.
+        let first = Progress::Maintained {
+            root,
+            next: 0x4000_0000 + 5 * CHUNK,
+        };
+        for (root, next) in [
+            (other, 0x4010_0000),
+            (root, 0x4020_0000),
+            (root, 0x4000_0000),
+        ] {
+            let (_, reached) = part(range, Progress::Maintained { root, next });
+            assert_eq!(reached, first);
+        }
+        host::set_interrupt(None);
     }
 }

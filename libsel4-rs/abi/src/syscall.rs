@@ -52,4 +52,9 @@ pub mod debug_syscall {
     pub const SEND_IPI: i64 = -18;
     /// Also needs more than one core in the configuration.
     pub const GET_THREAD_AFFINITY: i64 = -19;
+    /// Measures anew. Needs `TRACK_MASKED`, like the next.
+    pub const BENCHMARK_RESET_LOG: i64 = -22;
+    /// x0: a core. Its longest stretches with interrupts masked: x0 and x1 whole and why, x2 and x3 with the locks held
+    /// and why.
+    pub const BENCHMARK_FINALIZE_LOG: i64 = -23;
 }

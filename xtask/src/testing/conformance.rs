@@ -134,7 +134,7 @@ impl Shown {
     pub(crate) fn note(&mut self, test: &str, log: &str, passed: bool) {
         let marks: Vec<&str> = log
             .lines()
-            .filter_map(|line| line.trim_end().strip_prefix(MARK))
+            .filter_map(|line| line.trim().strip_prefix(MARK))
             .collect();
         for (index, mark) in marks.iter().enumerate() {
             let good = passed || index + 1 < marks.len();

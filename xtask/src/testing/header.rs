@@ -15,9 +15,16 @@ pub(crate) struct Header {
     pub(crate) config: Vec<String>,
     pub(crate) timeout: Duration,
     /// Each has to appear in a line of the console.
-    pub(crate) expect: Vec<String>,
+    expect: Vec<String>,
+    /// None may appear in a line of the console.
+    pub(crate) forbid: Vec<String>,
     pub(crate) exit: u8,
+    /// A function that the kernel that is booted cannot execute.
+    pub(crate) spoil: Option<String>,
 }
+
+/// In an expected text: the number of the last core.
+const LAST: &str = "{last}";
 
 impl Header {
     /// For a test: counting instructions, so that it does the same every time.
@@ -31,7 +38,9 @@ impl Header {
             config: Vec::new(),
             timeout: Duration::from_secs(60),
             expect: Vec::new(),
+            forbid: Vec::new(),
             exit: 0,
+            spoil: None,
         }
     }
 
@@ -82,14 +91,25 @@ impl Header {
                 self.timeout = Duration::from_secs(seconds);
             }
             "expect" => self.expect.push(value.to_string()),
+            "forbid" => self.forbid.push(value.to_string()),
             "expect-exit" => {
                 self.exit = value
                     .parse()
                     .map_err(|_| bad(key, value, "a number up to 255"))?;
             }
+            "spoil" => self.spoil = Some(value.to_string()),
             _ => (),
         }
         Ok(())
+    }
+
+    /// What has to appear on the console of a machine.
+    pub(crate) fn expect_on(&self, machine: &Machine) -> Vec<String> {
+        let last = (machine.cores - 1).to_string();
+        self.expect
+            .iter()
+            .map(|text| text.replace(LAST, &last))
+            .collect()
     }
 
     /// Every machine the test is to run on, each with words that tell it from the others.
@@ -161,17 +181,21 @@ mod tests {
     fn every_key_is_read() {
         let source = "//! A test.\n//!\n//! cores: 1 8\n//! gic: 2 3\n//! icount: both\n\
             //! cpu: max cortex-a53\n//! config: PRINTING=false\n//! config: A=1\n//! timeout: 7\n\
-            //! expect-exit: 42\n//! expect: kernel panic: on purpose\n//! memory: 256M\n\n#![no_std]\n";
+            //! expect-exit: 42\n//! expect: kernel panic: on core {last}\n//! memory: 256M\n\
+            //! spoil: kernel::f\n//! forbid: error\n\n#![no_std]\n";
         let header = Header::for_tests().read(source).unwrap();
         assert_eq!(header.timeout, Duration::from_secs(7));
         assert_eq!(header.exit, 42);
-        assert_eq!(header.expect, ["kernel panic: on purpose"]);
+        assert_eq!(header.spoil.as_deref(), Some("kernel::f"));
+        assert_eq!(header.forbid, ["error"]);
         assert_eq!(header.config, ["PRINTING=false", "A=1"]);
         let machines = header.machines().unwrap();
         assert_eq!(machines.len(), 16);
         assert_eq!(machines[0].0, "1 core, GICv2, max, icount");
         assert!(machines[0].1.describe().contains("256M"));
         assert_eq!(machines[15].0, "8 cores, GICv3, cortex-a53, real time");
+        let expect = header.expect_on(&machines[15].1);
+        assert_eq!(expect, ["kernel panic: on core 7"]);
     }
 
     #[test]

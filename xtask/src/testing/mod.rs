@@ -41,6 +41,8 @@ struct Plan {
     origin: Origin,
     /// The root task.
     root: String,
+    /// A function that the kernel is to be unable to execute.
+    spoil: Option<String>,
     bad_boot: Option<BadBoot>,
 }
 
@@ -185,16 +187,18 @@ fn plan(workspace: &Workspace, config: &[String], filter: Option<&str>) -> Resul
             for (words, machine) in header.machines().map_err(in_source)? {
                 plans.push(Plan {
                     name: format!("{kind} {name} ({words})"),
-                    machine,
                     config: config.clone(),
                     timeout: header.timeout,
                     expect: Expect {
                         exit: Exit::Status(header.exit),
-                        all: header.expect.clone(),
+                        all: header.expect_on(&machine),
                         any: Vec::new(),
+                        none: header.forbid.clone(),
                     },
+                    machine,
                     origin,
                     root: name.clone(),
+                    spoil: header.spoil.clone(),
                     bad_boot: None,
                 });
             }
@@ -246,9 +250,11 @@ fn plan_bad_boots(workspace: &Workspace, config: &KernelConfig) -> Result<Vec<Pl
             },
             all: Vec::new(),
             any: case.words.iter().map(|word| word.to_string()).collect(),
+            none: Vec::new(),
         },
         origin: Origin::Package(EXAMPLES),
         root: root.clone(),
+        spoil: None,
         bad_boot: Some(case),
     };
     Ok(bad_boot::all().into_iter().map(plan).collect())
@@ -279,9 +285,12 @@ fn prepare(workspace: &Workspace, plans: Vec<Plan>, profile: Profile) -> Result<
                 .cloned()
                 .ok_or_else(|| Failure::new(format!("{} was not built", plan.root)))?;
             let system = systems.get(&plan.config)?;
-            let boot = match &plan.bad_boot {
-                None => Boot::Image(system.image(default_board(), &built)?),
-                Some(case) => prepare_bad_boot(workspace, case, system, &built)?,
+            let boot = match (&plan.bad_boot, &plan.spoil) {
+                (Some(case), _) => prepare_bad_boot(workspace, case, system, &built)?,
+                (None, Some(function)) => {
+                    Boot::Image(system.spoilt_image(default_board(), &built, function)?)
+                }
+                (None, None) => Boot::Image(system.image(default_board(), &built)?),
             };
             Ok(Case {
                 symbols: Symbols {

@@ -46,6 +46,8 @@ pub(crate) struct Expect {
     pub(crate) all: Vec<String>,
     /// A line about an error contains one of these, unless there are none. They are in small letters; the line may not be.
     pub(crate) any: Vec<String>,
+    /// None may appear in a line.
+    pub(crate) none: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +89,10 @@ impl Expect {
             .find(|text| !finished.log.lines().any(|line| line.contains(*text)));
         if let Some(text) = missing {
             return Err(format!("no line contains '{text}'"));
+        }
+        let forbidden = |line: &&str| self.none.iter().any(|text| line.contains(text));
+        if let Some(line) = finished.log.lines().find(forbidden) {
+            return Err(format!("there should be no line '{line}'"));
         }
         let log = finished.log.to_lowercase();
         let mut errors = log.lines().filter(|line| line.contains("error"));
@@ -259,6 +265,7 @@ mod tests {
             exit,
             all: strings(all),
             any: strings(any),
+            none: Vec::new(),
         }
     }
 
@@ -320,6 +327,17 @@ mod tests {
             ..Tally::default()
         });
         assert_eq!(tally.to_string(), "2 passed, 1 failed, 3 skipped");
+    }
+
+    #[test]
+    fn some_text_may_not_appear() {
+        let quiet = Expect {
+            none: vec!["halted".to_string()],
+            ..expect(Exit::Status(0), &["good"], &[])
+        };
+        assert!(quiet.judge(&finished(End::Exit(0), "good")).is_ok());
+        let loud = quiet.judge(&finished(End::Exit(0), "good\nit halted by"));
+        assert!(loud.unwrap_err().contains("it halted by"));
     }
 
     #[test]

@@ -85,8 +85,9 @@ pub fn clean_invalidate_to_poc(va: usize, bytes: usize) {
     barrier_system();
 }
 
-/// Instruction fetches see what was written to the range.
-pub fn unify_instruction(va: usize, bytes: usize) {
+/// Instruction fetches see what was written to the range; or, with some processors, do so only once this has been done
+/// for the last part (`last`) of what belongs together.
+pub fn unify_instruction(va: usize, bytes: usize, last: bool) {
     const PHYSICAL_TAGS_AND_INDEX: u64 = 3;
     clean_to_pou(va, bytes);
     if cache_type() >> 14 & 3 == PHYSICAL_TAGS_AND_INDEX {
@@ -97,7 +98,7 @@ pub fn unify_instruction(va: usize, bytes: usize) {
             unsafe { asm!("ic ivau, {}", in(reg) at, options(nostack, preserves_flags)) };
             at += line;
         }
-    } else {
+    } else if last {
         // The cache is indexed by virtual address, and user level runs the code at another one than ours.
         // SAFETY: forgets copies of instructions.
         unsafe { asm!("ic ialluis", options(nostack, preserves_flags)) };

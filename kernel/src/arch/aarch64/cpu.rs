@@ -80,6 +80,17 @@ pub fn counter() -> u64 {
     now
 }
 
+/// Cycles of this core, or ticks of the system counter where there is no performance monitor. For measurements.
+pub fn cycles() -> u64 {
+    if !super::registers::has_performance_monitor() {
+        return counter();
+    }
+    let now;
+    // SAFETY: reads a counter that `registers` started.
+    unsafe { asm!("isb", "mrs {}, pmccntr_el0", out(reg) now, options(nostack, preserves_flags)) };
+    now
+}
+
 /// Counter ticks in a second.
 pub fn counter_frequency() -> u64 {
     CNTFRQ_EL0.get()

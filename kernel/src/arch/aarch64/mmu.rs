@@ -44,6 +44,10 @@ impl UserRoot {
     pub fn new(root: PhysAddr, asid: Asid) -> Self {
         Self(root.0 | u64::from(asid.number()) << 48)
     }
+
+    pub fn asid(self) -> Option<Asid> {
+        Asid::new((self.0 >> 48) as u16)
+    }
 }
 
 /// User addresses mean what this root says, from now on.

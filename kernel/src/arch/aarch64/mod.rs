@@ -14,8 +14,9 @@ pub use cache::{
     invalidate_to_poc, unify_instruction,
 };
 pub use cpu::{
-    completion_barrier, counter, counter_frequency, device_barrier, interleave, interrupt_pending,
-    publish, ring, send_event, set_timer, wait_for_event, wait_for_interrupt, wait_until_equal,
+    completion_barrier, counter, counter_frequency, cycles, device_barrier, interleave,
+    interrupt_pending, publish, ring, send_event, set_timer, wait_for_event, wait_for_interrupt,
+    wait_until_equal,
 };
 pub use exception::{frame_pointer, frame_record, halt, stack_of_address, stack_peak};
 pub use fpu::{allow_user_fpu, load_fpu, save_fpu};

@@ -77,9 +77,14 @@ fn set_control() {
     }
 }
 
-fn set_performance_monitor() {
+/// Whether this core counts its cycles.
+pub(super) fn has_performance_monitor() -> bool {
     let version = ID_AA64DFR0_EL1.get() >> 8 & 0xf;
-    if version == 0 || version == 0xf {
+    version != 0 && version != 0xf
+}
+
+fn set_performance_monitor() {
+    if !has_performance_monitor() {
         return;
     }
     const CYCLES: u64 = 1 << 31;

@@ -3,6 +3,21 @@
 
 #![no_std]
 
+pub mod bad;
+pub mod builds;
+pub mod calls;
+pub mod code;
+pub mod crowd;
+pub mod masked;
+pub mod model;
 pub mod objects;
+pub mod periodic;
+pub mod port;
+pub mod random;
 pub mod rows;
 pub mod sched;
+pub mod status;
+pub mod timeline;
+pub mod touch;
+pub mod vectors;
+pub mod watch;

@@ -158,6 +158,11 @@ impl Window {
         }
     }
 
+    /// A page that is mapped there for reading and writing.
+    pub fn of_page(start: usize) -> Self {
+        Self { start, size: 4096 }
+    }
+
     /// What a region maps.
     pub fn of(region: &Region) -> Self {
         Self {
@@ -437,9 +442,11 @@ impl Pause {
         let go = system.notification().expect("a notification");
         let done = system.notification().expect("a notification");
         let period = Duration::from_micros(200);
+        // Nearly all of the period: with instructions counted, other cores' turns use up the budget too, and with little
+        // left its system calls would be put off again and again.
         ThreadBuilder::new("pause")
             .priority(254)
-            .budget(Budget::periodic(period / 4, period))
+            .budget(Budget::periodic(period * 15 / 16, period))
             .spawn::<(), _>(system, move || {
                 loop {
                     go.wait();

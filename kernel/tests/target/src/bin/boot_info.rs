@@ -1,41 +1,93 @@
-//! The boot information and the initial capability space are as the interface says: every field, every slot, the
-//! untyped memory in its order, the device tree.
+//! The boot information and the initial capability space are as the interface says: every field, every slot, where things
+//! are mapped and how, the device tree.
+//!
+//! cpu: cortex-a53 cortex-a72 max
 
 #![no_std]
 #![no_main]
 
-use libsel4::abi::{cap_type, slot};
+use core::mem::{offset_of, size_of};
+use core::sync::atomic::AtomicU64;
+
+use libsel4::abi::{USER_TOP, cap_type, slot};
+use libsel4::machine::Machine;
 use libsel4::{
-    BootInfo, Cap, CapRights, Error, SlotPath, SmallPage, VmAttributes, init, root_task,
+    BootInfo, Cap, CapRights, Error, PageTable, SlotPath, SmallPage, System, UserContext,
+    VmAttributes, init, root_task,
 };
-use tern_target_tests::objects::kind;
+use tern_target_tests::builds::processors;
+use tern_target_tests::objects::{Puppet, kind};
+use tern_target_tests::rows::{row, rows};
 
 root_task!(main);
 
 const PAGE: u64 = 4096;
-const RAM: core::ops::Range<u64> = 0x4000_0000..0x8000_0000;
 
 fn main(boot: &'static BootInfo) {
+    layout();
     fields(boot);
     initial_slots();
     dynamic_slots(boot);
+    // Before anything is mapped again.
+    rights(boot);
     image(boot);
-    untypeds(boot);
     device_tree(boot);
+}
+
+/// Where the fields are.
+fn layout() {
+    use libsel4::abi::{BootInfo, UntypedDesc};
+    row("boot.info.layout");
+    let offsets = [
+        offset_of!(BootInfo, extra_len),
+        offset_of!(BootInfo, node_id),
+        offset_of!(BootInfo, num_nodes),
+        offset_of!(BootInfo, num_iopt_levels),
+        offset_of!(BootInfo, ipc_buffer),
+        offset_of!(BootInfo, empty),
+        offset_of!(BootInfo, shared_frames),
+        offset_of!(BootInfo, user_image_frames),
+        offset_of!(BootInfo, user_image_paging),
+        offset_of!(BootInfo, io_space_caps),
+        offset_of!(BootInfo, extra_bi_pages),
+        offset_of!(BootInfo, init_thread_cnode_size_bits),
+        offset_of!(BootInfo, init_thread_domain),
+        offset_of!(BootInfo, sched_control),
+        offset_of!(BootInfo, untyped),
+        offset_of!(BootInfo, untyped_list),
+    ];
+    let expected = [
+        0, 8, 16, 24, 32, 40, 56, 72, 88, 104, 120, 136, 144, 152, 168, 184,
+    ];
+    assert_eq!(offsets, expected);
+    let entry = [
+        offset_of!(UntypedDesc, paddr),
+        offset_of!(UntypedDesc, size_bits),
+        offset_of!(UntypedDesc, is_device),
+        size_of::<UntypedDesc>(),
+    ];
+    assert_eq!(entry, [0, 8, 9, 16]);
+    assert_eq!(size_of::<BootInfo>(), 3864);
 }
 
 fn fields(boot: &'static BootInfo) {
     let raw = boot.raw();
+    rows(&["boot.info.node", "boot.info.nodes", "boot.info.absent"]);
     assert_eq!(raw.node_id, 0);
-    assert!((1..=8).contains(&raw.num_nodes));
+    assert_eq!(raw.num_nodes, processors(boot));
     assert_eq!(raw.num_iopt_levels, 0);
+    rows(&["boot.info.ipc-buffer", "boot.layout.boot-info"]);
     assert_eq!(raw.ipc_buffer + PAGE, core::ptr::from_ref(boot) as u64);
+    row("boot.info.absent");
     assert_eq!((raw.shared_frames.start, raw.shared_frames.end), (0, 0));
     assert_eq!((raw.io_space_caps.start, raw.io_space_caps.end), (0, 0));
+    rows(&["boot.info.cnode-bits", "boot.info.domain"]);
     assert_eq!(raw.init_thread_cnode_size_bits, 12);
     assert_eq!(raw.init_thread_domain, 0);
+    rows(&["boot.info.sched-control", "boot.info.extra-pages"]);
     assert_eq!(raw.sched_control.len(), raw.num_nodes);
     assert_eq!(raw.extra_bi_pages.len(), raw.extra_len.div_ceil(PAGE));
+    row("boot.info.rest-zero");
     // What follows the structure in its page is zero.
     let start = core::ptr::from_ref(boot) as usize;
     for address in (start + 3864..start + PAGE as usize).step_by(8) {
@@ -64,6 +116,7 @@ fn initial_slots() {
         (slot::INIT_THREAD_SC, cap_type::SCHED_CONTEXT),
         (slot::SMC, cap_type::NULL),
     ];
+    rows(&["boot.slots.fixed", "boot.slots.absent"]);
     for (cptr, expected) in expected {
         assert_eq!(kind(SlotPath::in_root(cptr)), expected, "slot {cptr}");
     }
@@ -79,6 +132,13 @@ fn dynamic_slots(boot: &'static BootInfo) {
         (raw.untyped, cap_type::UNTYPED),
         (raw.empty, cap_type::NULL),
     ];
+    rows(&[
+        "boot.slots.order",
+        "boot.info.paging",
+        "boot.info.image-frames",
+        "boot.info.untyped",
+        "boot.info.empty",
+    ]);
     let mut next = 16;
     for (region, expected) in regions {
         if region.is_empty() {
@@ -91,6 +151,25 @@ fn dynamic_slots(boot: &'static BootInfo) {
         }
     }
     assert_eq!(next, 1 << 12);
+
+    // A capability address is the number of a slot: the guard is the rest of the word, and zero.
+    row("boot.slots.guard");
+    let beyond = [1 << 12, 1 << 13 | 1, 1 << 63 | 1];
+    for cptr in beyond {
+        assert_eq!(kind(SlotPath::in_root(cptr)), 0, "{cptr:#x}");
+    }
+    // Each SchedControl is that of its core.
+    row("boot.slots.sched-control");
+    for core in 0..boot.cores() {
+        let sc = init::SCHED_CONTEXT;
+        let at = |index| libsel4::SchedControl::at(raw.sched_control.start + index as u64);
+        assert_eq!(at(core), boot.sched_control(core));
+        at(core).configure(sc, 5_000, 5_000, 0, 0).expect("moved");
+        assert_eq!(libsel4::debug::thread_affinity(init::TCB), Some(core));
+    }
+    let home = boot.sched_control(0);
+    home.configure(init::SCHED_CONTEXT, 5_000, 5_000, 0, 0)
+        .expect("moved");
 }
 
 fn image(boot: &'static BootInfo) {
@@ -99,17 +178,33 @@ fn image(boot: &'static BootInfo) {
     let start = raw.ipc_buffer - frames.len() * PAGE;
     let end = raw.ipc_buffer + 2 * PAGE + raw.extra_bi_pages.len() * PAGE;
     let tables = |bits: u32| ((end - 1) >> bits) - (start >> bits) + 1;
+    row("boot.layout.tables");
     assert_eq!(
         raw.user_image_paging.len(),
         tables(39) + tables(30) + tables(21)
     );
+    // Each is mapped, and so cannot be mapped again.
+    for cptr in raw.user_image_paging.start..raw.user_image_paging.end {
+        let seen = PageTable::at(cptr).map(init::VSPACE, 0, VmAttributes::default());
+        assert_eq!(seen, Err(Error::InvalidCapability { index: 0 }), "{cptr}");
+    }
+    row("boot.layout.below-top");
+    assert!(end <= USER_TOP);
 
+    rows(&["boot.layout.image", "boot.slots.mapped"]);
     // Frames are mapped at ascending addresses, and the image is one piece of memory.
     let frame = |i| Cap::<SmallPage>::from_bits(frames.start + i);
     let first = frame(0).get_address().expect("an address");
     for i in 0..frames.len() {
         assert_eq!(frame(i).get_address(), Ok(first + i * PAGE), "frame {i}");
     }
+    rows(&[
+        "boot.layout.image",
+        "boot.layout.ipc-buffer",
+        "boot.layout.boot-info",
+        "boot.layout.extra",
+        "boot.slots.mapped",
+    ]);
     let attributes = VmAttributes::default();
     let remap = |frame: Cap<SmallPage>, vaddr| {
         frame.map(init::VSPACE, vaddr, CapRights::READ_WRITE, attributes)
@@ -131,82 +226,19 @@ fn image(boot: &'static BootInfo) {
     }
 }
 
-fn untypeds(boot: &'static BootInfo) {
-    let raw = boot.raw();
-    let count = raw.untyped.len() as usize;
-    assert!(count <= raw.untyped_list.len());
-    assert!(
-        raw.untyped_list[..count]
-            .iter()
-            .all(|entry| entry.padding == [0; 6])
-    );
-    for entry in &raw.untyped_list[count..] {
-        assert_eq!((entry.paddr, entry.size_bits, entry.is_device), (0, 0, 0));
-    }
-    let (mut seen_memory, mut total) = (false, 0);
-    for (index, piece) in boot.untypeds().enumerate() {
-        assert!((4..=47).contains(&piece.size_bits), "{piece:?}");
-        assert_eq!(piece.paddr % (1 << piece.size_bits), 0, "{piece:?}");
-        assert!(!(seen_memory && piece.is_device), "devices come first");
-        if piece.is_device {
-            assert!(
-                piece.end() <= RAM.start || piece.paddr >= RAM.end,
-                "{piece:?}"
-            );
-        } else {
-            seen_memory = true;
-            total += piece.end() - piece.paddr;
-            assert!(
-                piece.paddr >= RAM.start && piece.end() <= RAM.end,
-                "{piece:?}"
-            );
-        }
-        for other in boot.untypeds().skip(index + 1) {
-            assert!(other.end() <= piece.paddr || piece.end() <= other.paddr);
-            let ascending = other.is_device != piece.is_device || other.paddr > piece.paddr;
-            assert!(!piece.is_device || ascending, "devices ascend");
-        }
-    }
-    let image = raw.user_image_frames.len() * PAGE;
-    assert!(total + image < RAM.end - RAM.start);
-    assert!(
-        total + image > RAM.end - RAM.start - (4 << 20),
-        "{total:#x} bytes of memory"
-    );
-
-    let device_has = |paddr: u64| {
-        boot.untypeds()
-            .any(|piece| piece.is_device && (piece.paddr..piece.end()).contains(&paddr))
-    };
-    assert!(device_has(0x900_0000), "the serial port");
-    assert!(device_has(0) && device_has(0x8000_0000));
-    assert!(
-        !device_has(0x800_0000) && !device_has(0x801_0000),
-        "the interrupt controller"
-    );
-    // Everything but the kernel's devices is there, up to the end of the device range.
-    let devices: u64 = boot
-        .untypeds()
-        .filter(|piece| piece.is_device)
-        .map(|piece| piece.end() - piece.paddr)
-        .sum();
-    let top = boot
-        .untypeds()
-        .filter(|piece| piece.is_device)
-        .map(|piece| piece.end())
-        .max();
-    let missing = top.unwrap_or(0) - (RAM.end - RAM.start) - devices;
-    assert!(
-        missing <= 1 << 20,
-        "{missing:#x} bytes of devices are missing"
-    );
-}
-
 fn device_tree(boot: &'static BootInfo) {
+    rows(&[
+        "boot.extra.chunk",
+        "boot.info.extra-len",
+        "boot.extra.place",
+    ]);
     let extra = boot.raw().extra_len as usize;
+    let start = core::ptr::from_ref(boot) as usize + 4096;
     assert_eq!(boot.extra().count(), 1, "one chunk");
     let (id, tree) = boot.extra().next().expect("a chunk");
     assert_eq!((id, tree.len() + 16), (6, extra));
+    assert_eq!(tree.as_ptr() as usize, start + 16);
+    row("boot.extra.tree");
     let word = |offset: usize| {
         u32::from_be_bytes([
             tree[offset],
@@ -217,4 +249,45 @@ fn device_tree(boot: &'static BootInfo) {
     };
     assert_eq!(word(0), 0xd00d_feed);
     assert_eq!(word(4) as usize, tree.len());
+    let machine = Machine::from_device_tree(tree).expect("a readable one");
+    assert_eq!(machine.model, "linux,dummy-virt");
 }
+
+/// What may be done with the pages: all are for reading and writing. The image and the extra pages may be executed.
+fn rights(boot: &'static BootInfo) {
+    let mut system = System::new(boot);
+    let puppet = Puppet::new(&mut system, 0, 100);
+    let info = core::ptr::from_ref(boot) as u64;
+    let fault_at = |pc| {
+        let fault = puppet.run_to_fault(&UserContext {
+            pc,
+            ..UserContext::default()
+        });
+        (fault.label, fault.words[0])
+    };
+    // Zero is an undefined instruction, a permission fault is one of memory.
+    rows(&["boot.layout.ipc-buffer", "boot.layout.boot-info"]);
+    assert_eq!(fault_at(info - PAGE), (6, info - PAGE));
+    assert_eq!(fault_at(info), (6, info));
+    // The chunk's number is an undefined instruction as well.
+    row("boot.layout.extra");
+    assert_eq!(fault_at(info + PAGE), (3, info + PAGE));
+    row("boot.layout.image");
+    let data = &raw const WORD as u64;
+    assert_eq!(fault_at(data), (3, data), "data may be executed");
+    for address in [data, info - 8, info + PAGE - 8, info + PAGE] {
+        let word = address as *mut u64;
+        // SAFETY: a static of this test, the end of the page with the buffer, the end of the page with the boot
+        // information, which is not in use, and the head of the extra boot information, which is put back.
+        let old = unsafe { word.read_volatile() };
+        // SAFETY: likewise.
+        unsafe { word.write_volatile(old ^ 1) };
+        // SAFETY: likewise.
+        assert_eq!(unsafe { word.read_volatile() }, old ^ 1, "{address:#x}");
+        // SAFETY: likewise.
+        unsafe { word.write_volatile(old) };
+    }
+}
+
+/// Two undefined instructions, as data.
+static WORD: AtomicU64 = AtomicU64::new(0);

@@ -11,6 +11,7 @@ use libsel4::{
 use tern_target_tests::objects::{
     Answer, BUFFER_RECEIVE, Ended, Puppet, Settler, buffer_cap, call_registers, info, kind, object,
 };
+use tern_target_tests::rows::{row, rows};
 
 root_task!(main);
 
@@ -102,6 +103,14 @@ fn unwrapping(system: &mut System, bench: &Bench) {
     let other = system.endpoint().expect("an endpoint").bits();
     let plain = endpoint.bits();
 
+    rows(&[
+        "transfer.unwrap",
+        "transfer.unwrap.badge-place",
+        "transfer.unwrap.unbadged",
+        "transfer.unwrap.no-slot",
+        "transfer.count",
+        "transfer.words-alone",
+    ]);
     assert_eq!(bench.transfer(endpoint, &[]), Seen(0, 0, S));
     let three = bench.transfer(endpoint, &[one, note, two]);
     assert_eq!(three, Seen(3, 0b101, [0xb1, S[1], 0xb2]));
@@ -111,6 +120,7 @@ fn unwrapping(system: &mut System, bench: &Bench) {
         Seen(3, 0b111, [0xb1, 0xb2, 0])
     );
     assert_eq!(bench.take(), cap_type::NULL);
+    rows(&["transfer.one", "transfer.count"]);
     // Another endpoint is a capability like others, and only one of those arrives.
     assert_eq!(
         bench.transfer(endpoint, &[other, one, note]),
@@ -119,6 +129,7 @@ fn unwrapping(system: &mut System, bench: &Bench) {
     assert_eq!(bench.take(), cap_type::ENDPOINT);
     assert_eq!(bench.transfer(endpoint, &[note, other, one]), Seen(1, 0, S));
     assert_eq!(bench.take(), cap_type::NOTIFICATION);
+    rows(&["transfer.slot.full", "transfer.unwrap.no-slot"]);
     // A full slot takes none, but unwrapping goes on until one is needed.
     bench
         .slot
@@ -131,6 +142,7 @@ fn unwrapping(system: &mut System, bench: &Bench) {
     assert_eq!(bench.transfer(endpoint, &[note, one]), Seen(0, 0, S));
     assert_eq!(bench.take(), cap_type::THREAD, "it was not replaced");
 
+    row("ipc.rights.grant");
     // Without the right to grant, the message goes through alone.
     for rights in [
         CapRights::WRITE,
@@ -145,6 +157,7 @@ fn unwrapping(system: &mut System, bench: &Bench) {
         assert_eq!(bench.take(), cap_type::NULL);
     }
     // Without a buffer too.
+    rows(&["transfer.no-sender-buffer", "message.truncate.caps"]);
     bench.puppet.remove_buffer();
     assert_eq!(bench.transfer(endpoint, &[one, note]), Seen(0, 0, S));
     bench.puppet.restore_buffer();
@@ -165,6 +178,11 @@ fn stopping(system: &mut System, bench: &Bench) {
     parent
         .retype_into(libsel4::ObjectType::Untyped, 12, init::CNODE, child.index)
         .expect("a child");
+    rows(&[
+        "transfer.stop.empty",
+        "transfer.stop.underivable",
+        "transfer.count",
+    ]);
     for bad in [empty, 0, table, init::IRQ_CONTROL.bits(), parent.bits()] {
         assert_eq!(
             bench.transfer(endpoint, &[bad, note, one]),
@@ -204,6 +222,11 @@ fn receive_slots(system: &mut System, bench: &Bench) {
             slot.delete().expect("to delete");
         }
     };
+    rows(&[
+        "transfer.slot.depth",
+        "transfer.slot.failure",
+        "message.buffer.receive-depth",
+    ]);
     try_slot(SlotPath::new(node, 3, 4), true);
     try_slot(SlotPath::new(init::CNODE, bench.slot.index, 64), true);
     for (root, index, depth) in [
@@ -221,6 +244,7 @@ fn receive_slots(system: &mut System, bench: &Bench) {
 }
 
 fn what_arrives(system: &mut System, bench: &Bench) {
+    row("transfer.frame");
     // A frame arrives unmapped, with the rights that the sender's capability has.
     let frame = object::<SmallPage>(system);
     let vaddr = system
@@ -253,6 +277,7 @@ fn what_arrives(system: &mut System, bench: &Bench) {
     assert_eq!(unsafe { (vaddr as *const u64).read_volatile() }, 0x77);
     bench.slot.delete().expect("to delete");
 
+    row("transfer.derived");
     // It is derived from what was sent: a revoke of that takes it.
     let notification = system.notification().expect("a notification");
     let badged = system
@@ -279,11 +304,13 @@ fn while_queued(system: &mut System, bench: &Bench) {
         settler.settle();
     };
     let end = || assert!(matches!(bench.puppet.end_of_syscall(), Ended::Returned(_)));
+    row("transfer.queued.resolved");
     begin();
     bench.offer(&[init::TCB.bits()]);
     assert_eq!(bench.receive(), Seen(1, 0, S));
     assert_eq!(bench.take(), cap_type::THREAD);
     end();
+    row("transfer.queued.unresolved");
     begin();
     bench.offer(&[1 << 12]);
     assert_eq!(
@@ -311,6 +338,7 @@ fn to_a_receiver_without_buffer(system: &mut System, bench: &Bench) {
         };
         registers.x1
     };
+    row("transfer.no-receiver-buffer");
     assert_eq!(receive(), info(5, 1, 1));
     assert_eq!(bench.take(), cap_type::NOTIFICATION);
     puppet.remove_buffer();
@@ -375,11 +403,14 @@ fn replies(system: &mut System, bench: &Bench) {
         assert_eq!(Answer::of(&server.fault().message).label, 3);
         seen
     };
+    rows(&["ipc.rights.reply", "ipc.rights.reply-new"]);
     assert_eq!(call(reply, &[note]), Seen(1, 0, S));
     assert_eq!(bench.take(), cap_type::NOTIFICATION);
+    row("transfer.unwrap.not-in-reply");
     // A reply travels through no endpoint: nothing is unwrapped.
     assert_eq!(call(reply, &[same, note]), Seen(1, 0, S));
     assert_eq!(bench.take(), cap_type::ENDPOINT);
+    row("ipc.rights.reply-masked");
     let weak = system
         .copy(reply, CapRights::NO_WRITE.difference(CapRights::GRANT))
         .expect("a copy");

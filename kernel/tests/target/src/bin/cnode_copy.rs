@@ -4,12 +4,13 @@
 #![no_std]
 #![no_main]
 
-use libsel4::abi::{Invocation, cap_type};
+use libsel4::abi::{Invocation, ObjectType, cap_type};
 use libsel4::{
     BootInfo, Cap, CapRights, Endpoint, Error, Null, PageTable, SlotPath, SmallPage, System,
     VSpace, VmAttributes, init, root_task, syscall,
 };
 use tern_target_tests::objects::{answer, invoke, invoke_label, kind, object};
+use tern_target_tests::rows::{row, rows};
 
 root_task!(main);
 
@@ -29,6 +30,7 @@ fn short_messages(system: &mut System) {
     let endpoint = system.endpoint().expect("an endpoint");
     let slot = system.slot().expect("a slot");
     let root = init::CNODE.bits();
+    row("cnode.label");
     for label in [0, 17, 26, 46, 1000] {
         let seen = invoke_label(
             root,
@@ -38,6 +40,7 @@ fn short_messages(system: &mut System) {
         );
         assert_eq!(seen, answer::illegal_operation(), "label {label}");
     }
+    rows(&["cnode.truncated", "error.truncated"]);
     for label in 18..=25 {
         assert_eq!(
             invoke_label(root, label, &[root], &[slot.index]),
@@ -54,6 +57,7 @@ fn short_messages(system: &mut System) {
         (Invocation::CNodeMutate, 5),
     ] {
         let ask = |caps: &[u64], words: &[u64]| invoke(root, method, caps, words);
+        rows(&["cnode.copy.truncated", "cnode.copy.order", "cnode.dest"]);
         assert_eq!(ask(&[], &good), answer::truncated(), "{method:?}");
         assert_eq!(ask(&[root], &good[..3]), answer::truncated(), "{method:?}");
         // The destination of a message of three words is looked up first.
@@ -61,19 +65,23 @@ fn short_messages(system: &mut System) {
             ask(&[root], &[1 << 12, 64, 0]),
             answer::guard_mismatch(false, 64, 0, 52)
         );
+        rows(&["cnode.copy.occupied", "cnode.copy.order", "lookup.empty"]);
         let full = [endpoint.bits(), 64, 0, 65];
         assert_eq!(ask(&[root], &full), answer::delete_first(), "{method:?}");
+        rows(&["cnode.copy.source", "cnode.copy.order"]);
         assert_eq!(
             ask(&[root], &[slot.index, 64, 0, 65]),
             answer::range(1, 64),
             "{method:?}"
         );
+        rows(&["cnode.copy.source-empty", "cnode.copy.order"]);
         let empty = [slot.index, 64, slot.index, 64];
         assert_eq!(
             ask(&[root], &empty),
             answer::missing(true, 64),
             "{method:?}"
         );
+        rows(&["cnode.copy.rest", "cnode.copy.order", "cnode.nothing-done"]);
         for short in 4..length {
             assert_eq!(
                 ask(&[root], &good[..short]),
@@ -83,6 +91,7 @@ fn short_messages(system: &mut System) {
         }
         assert_eq!(kind(slot), cap_type::NULL);
     }
+    row("cnode.rotate.truncated");
     for (caps, words) in [(&[root, root][..], 7), (&[root], 8), (&[], 8)] {
         let words = &[slot.index, 64, 0, 0, 0, 0, 0, 0][..words];
         assert_eq!(
@@ -101,7 +110,19 @@ fn what_can_be_copied(system: &mut System) {
         result
     };
     let boot = system.boot();
+    rows(&[
+        "cnode.copy.free",
+        "cnode.copy.mapped-table",
+        "object.cap-type.null",
+    ]);
+    let reply = system.reply().expect("a reply object");
+    let line = system.slot().expect("a slot");
+    init::IRQ_CONTROL
+        .get(50, &line)
+        .expect("an interrupt handler");
     for cap in [
+        reply.cast(),
+        Cap::from_bits(line.index),
         init::TCB.cast(),
         init::CNODE.cast(),
         init::VSPACE.cast(),
@@ -115,7 +136,9 @@ fn what_can_be_copied(system: &mut System) {
     ] {
         assert_eq!(copy(cap), Ok(()), "{cap:?}");
     }
+    row("cnode.copy.irq-control");
     assert_eq!(copy(init::IRQ_CONTROL.cast()), Err(Error::IllegalOperation));
+    row("cnode.copy.vspace");
     let vspace = object::<VSpace>(system);
     assert_eq!(
         copy(vspace.cast()),
@@ -124,6 +147,7 @@ fn what_can_be_copied(system: &mut System) {
     );
     init::ASID_POOL.assign(vspace).expect("an identifier");
     assert_eq!(copy(vspace.cast()), Ok(()));
+    row("cnode.copy.page-table");
     let table = object::<PageTable>(system);
     assert_eq!(copy(table.cast()), Err(Error::IllegalOperation), "unmapped");
     table
@@ -132,6 +156,7 @@ fn what_can_be_copied(system: &mut System) {
     assert_eq!(copy(table.cast()), Ok(()));
 
     // A copy of a mapped frame is not mapped; the source stays so.
+    row("cnode.copy.frame");
     let frame = object::<SmallPage>(system);
     let vaddr = system
         .map(frame, CapRights::all(), VmAttributes::default())
@@ -161,6 +186,13 @@ fn badges(system: &mut System) {
     let slot = system.slot().expect("a slot");
     let endpoint = system.endpoint().expect("an endpoint");
     let notification = system.notification().expect("a notification");
+    rows(&[
+        "cnode.mint.badge",
+        "cnode.mint.badge-again",
+        "cnode.mutate.endpoint",
+        "badge-data.zero",
+        "cnode.nothing-done",
+    ]);
     for cap in [endpoint.cast::<Null>(), notification.cast()] {
         let mint = |from: SlotPath, badge| slot.mint_from(&from, CapRights::all(), badge);
         mint(cap.slot(), 0).expect("no badge");
@@ -194,11 +226,30 @@ fn badges(system: &mut System) {
         system.free_slot(next);
     }
     // Other capabilities ignore the data.
+    rows(&["cnode.mint.ignored", "badge-data.none"]);
     let tcb = object::<libsel4::Tcb>(system);
-    slot.mint_from(&tcb.slot(), CapRights::all(), 0x1234)
-        .expect("no badge to set");
-    slot.delete().expect("to delete");
+    let reply = system.reply().expect("a reply object");
+    let memory = system.untyped(12).expect("memory");
+    for cap in [
+        tcb.cast::<Null>(),
+        reply.cast(),
+        memory.cast(),
+        init::IPC_BUFFER_FRAME.cast(),
+        init::VSPACE.cast(),
+        init::ASID_POOL.cast(),
+        init::DOMAIN_SET.cast(),
+        init::SCHED_CONTEXT.cast(),
+        system.boot().sched_control(0).cast(),
+    ] {
+        for data in [0x1234, u64::MAX] {
+            slot.mint_from(&cap.slot(), CapRights::all(), data)
+                .expect("no badge to set");
+            assert_eq!(kind(slot), kind(cap.slot()));
+            slot.delete().expect("to delete");
+        }
+    }
     // A badge of all 64 bits arrives.
+    row("badge-data.notification");
     slot.mint_from(
         &notification.slot(),
         CapRights::all(),
@@ -210,6 +261,12 @@ fn badges(system: &mut System) {
 }
 
 fn rights(system: &mut System) {
+    rows(&[
+        "rights.notification.write",
+        "rights.mask",
+        "cnode.copy.rights",
+        "label.dispatch.notification",
+    ]);
     let notification = system.notification().expect("a notification");
     let write = system.copy(notification, CapRights::WRITE).expect("a copy");
     let read = system.copy(notification, CapRights::READ).expect("a copy");
@@ -230,6 +287,7 @@ fn rights(system: &mut System) {
         assert_eq!(notification.poll(), 0, "an unbadged signal has no bits");
     }
     // Bits beyond the four rights are ignored.
+    row("rights.high-bits");
     let slot = system.slot().expect("a slot");
     let root = init::CNODE.bits();
     let words = [slot.index, 64, notification.bits(), 64, !0xf | 2];
@@ -242,6 +300,7 @@ fn rights(system: &mut System) {
         answer::invalid_capability(0)
     );
 
+    rows(&["rights.endpoint.write", "cnode.cancel.rights"]);
     let endpoint = system.endpoint().expect("an endpoint");
     for (rights, expected) in [
         (CapRights::NO_WRITE, false),
@@ -271,10 +330,18 @@ fn moves(system: &mut System) {
     let slot = system.slot().expect("a slot");
     let endpoint = system.endpoint().expect("an endpoint");
     // Everything can be moved, also what cannot be copied, and back.
+    row("cnode.move.any");
+    let memory = system.untyped(12).expect("memory");
+    let inside = system.slot().expect("a slot");
+    memory
+        .retype_into(ObjectType::PageTable, 0, init::CNODE, inside.index)
+        .expect("a table");
     for cap in [
         init::IRQ_CONTROL.slot(),
         init::DOMAIN_SET.slot(),
         endpoint.slot(),
+        memory.slot(),
+        inside,
     ] {
         let before = kind(cap);
         a.move_from(&cap).expect("to move");
@@ -289,7 +356,23 @@ fn moves(system: &mut System) {
         cap.move_from(&slot).expect("to move");
         assert_eq!(kind(cap), before);
     }
+    // So can they be mutated, but for endpoints.
+    rows(&["cnode.mutate.any", "cnode.mutate.ignored"]);
+    for cap in [
+        init::IRQ_CONTROL.slot(),
+        init::DOMAIN_SET.slot(),
+        memory.slot(),
+        inside,
+    ] {
+        let before = kind(cap);
+        slot.mutate_from(&cap, 0x123).expect("to mutate");
+        assert_eq!((kind(cap), kind(slot)), (cap_type::NULL, before));
+        assert_eq!(slot.mutate_from(&cap, 0), Err(Error::DeleteFirst));
+        cap.mutate_from(&slot, 0).expect("to mutate back");
+        assert_eq!(kind(cap), before);
+    }
     // A mapped frame stays mapped when it moves.
+    rows(&["cnode.move.keeps", "cnode.mutate.ignored"]);
     let frame = object::<SmallPage>(system);
     system
         .map(frame, CapRights::all(), VmAttributes::default())
@@ -349,6 +432,11 @@ fn rotations(system: &mut System) {
     kinds(start);
 
     // The slots in the order source, pivot; then what is in them.
+    rows(&[
+        "cnode.rotate.order",
+        "cnode.rotate.source",
+        "cnode.rotate.pivot",
+    ]);
     let words = [0, 3, 0, 0, 65, 0, 0, 65];
     let mut caps = [endpoint.bits(), endpoint.bits()];
     let lookup =
@@ -363,6 +451,7 @@ fn rotations(system: &mut System) {
         lookup(&[node.bits(), node.bits()], &words),
         answer::depth_mismatch(true, 1, 0)
     );
+    row("cnode.rotate.same");
     assert_eq!(
         ask(0, 0, 1, 0, 1),
         answer::illegal_operation(),
@@ -373,7 +462,19 @@ fn rotations(system: &mut System) {
         answer::illegal_operation(),
         "pivot is destination"
     );
+    rows(&["cnode.rotate.occupied", "cnode.rotate.order"]);
     assert_eq!(ask(1, 0, 2, 0, 3), answer::delete_first());
+    // What is not there, or cannot change, comes later.
+    assert_eq!(ask(1, 0, 7, 0, 6), answer::delete_first());
+    assert_eq!(ask(1, 0, 4, 0, 5), answer::delete_first());
+    rows(&[
+        "cnode.rotate.source-empty",
+        "cnode.rotate.pivot-empty",
+        "cnode.rotate.order",
+    ]);
+    // An endpoint in one place, nothing in the other.
+    assert_eq!(ask(0, 0, 4, 0, 6), answer::missing(true, 3));
+    assert_eq!(ask(0, 0, 7, 0, 4), answer::missing(false, 3));
     assert_eq!(
         ask(0, 0, 7, 0, 6),
         answer::missing(true, 3),
@@ -384,6 +485,7 @@ fn rotations(system: &mut System) {
         answer::missing(false, 3),
         "then the pivot"
     );
+    rows(&["cnode.rotate.new-source", "cnode.rotate.new-pivot"]);
     assert_eq!(
         ask(0, 0, 1, 0, 4),
         answer::illegal_operation(),
@@ -399,15 +501,24 @@ fn rotations(system: &mut System) {
         answer::illegal_operation(),
         "a guard too long"
     );
+    assert_eq!(
+        ask(0, 62, 5, 0, 1),
+        answer::illegal_operation(),
+        "a guard too long for the pivot"
+    );
+    row("cnode.nothing-done");
     kinds(start);
 
     // Source to pivot, pivot to destination.
+    row("cnode.rotate.moves");
     assert_eq!(ask(0, 0, 1, 0, 2), answer::ok());
     kinds([T, D, 0, S, E, C, 0, 0]);
     // Source and destination are one: they change places.
+    row("cnode.rotate.swap");
     assert_eq!(ask(0, 0, 3, 0, 0), answer::ok());
     kinds([S, D, 0, T, E, C, 0, 0]);
     // The first data word is for what ends in the destination, the second for the pivot's new one.
+    row("cnode.rotate.data");
     assert_eq!(ask(6, 0, 1, 5 << 6 | 3, 5), answer::ok());
     kinds([S, C, 0, T, E, 0, D, 0]);
     let through = |index, depth| invoke(node.bits(), Invocation::CNodeDelete, &[], &[index, depth]);

@@ -14,6 +14,7 @@ use libsel4::{
     root_task,
 };
 use tern_target_tests::objects::{answer, invoke, kind};
+use tern_target_tests::rows::{row, rows};
 
 root_task!(main);
 
@@ -24,6 +25,7 @@ fn main(boot: &'static BootInfo) {
     last_capability_inside(&mut system);
     chain(&mut system);
     large_while_others_run(&mut system);
+    moved_away(&mut system);
     from_several_sides(&mut system);
 }
 
@@ -75,6 +77,7 @@ fn is_free(memory: Cap<Untyped>) -> bool {
 
 fn within_itself(system: &mut System) {
     // A copy in itself: the capability outside is not the last one.
+    row("delete.cycles");
     let node = Node::new(system, 4);
     for index in [0, 7, 15] {
         node.at(index)
@@ -119,6 +122,7 @@ fn within_itself(system: &mut System) {
 }
 
 fn within_each_other(system: &mut System) {
+    row("delete.cycles");
     let [one, two] = [0; 2].map(|_| Node::new(system, 5));
     one.at(0)
         .copy_from(&two.cap.slot(), CapRights::all())
@@ -150,6 +154,7 @@ fn within_each_other(system: &mut System) {
 /// A CNode whose last capability goes with the CNode that it was in is not taken apart: it keeps all but its first slot,
 /// until its memory is revoked.
 fn last_capability_inside(system: &mut System) {
+    rows(&["delete.nested", "delete.nested.first-slot"]);
     let [outer, inner] = [0; 2].map(|_| Node::new(system, 4));
     let [first, other] = [0; 2].map(|_| system.untyped(4).expect("memory"));
     for (memory, index) in [(first, 0), (other, 1)] {
@@ -166,6 +171,7 @@ fn last_capability_inside(system: &mut System) {
     inner.revoke();
 
     // Deleted itself, it is taken apart.
+    row("final.cnode");
     let inner = Node::new(system, 4);
     for (memory, index) in [(first, 0), (other, 1)] {
         memory
@@ -178,6 +184,7 @@ fn last_capability_inside(system: &mut System) {
 
 fn chain(system: &mut System) {
     const LINKS: usize = 24;
+    row("delete.nested");
     let nodes: [Node; LINKS] = core::array::from_fn(|_| Node::new(system, 1));
     for pair in nodes.windows(2).rev() {
         pair[0]
@@ -210,6 +217,13 @@ fn large(system: &mut System, objects: Cap<Untyped>) -> Node {
 }
 
 fn large_while_others_run(system: &mut System) {
+    rows(&[
+        "delete.preemptible",
+        "delete.zombie",
+        "label.dispatch.zombie",
+        "cnode.copy.zombie",
+        "object.cap-type.zombie",
+    ]);
     let objects = system.untyped(LARGE as u8 + 4).expect("memory");
     let node = large(system, objects);
     let (target, other) = (node.cap.slot(), system.slot().expect("a slot"));
@@ -274,9 +288,59 @@ fn large_while_others_run(system: &mut System) {
     system.destroy(node.memory).expect("to destroy");
 }
 
+/// What is left of a CNode is moved out of the way of whoever deletes it. The deletion ends, since its slot is empty; the
+/// rest can be deleted from where it is now, or with its memory.
+fn moved_away(system: &mut System) {
+    rows(&["delete.zombie", "cnode.move.any", "cnode.mutate.any"]);
+    for way in 0..3 {
+        let objects = system.untyped(LARGE as u8 + 4).expect("memory");
+        let node = large(system, objects);
+        let (target, other) = (node.cap.slot(), system.slot().expect("a slot"));
+        let mover = ThreadBuilder::new("mover")
+            .priority(200)
+            .budget(Budget::periodic(
+                Duration::from_micros(50),
+                Duration::from_micros(100),
+            ))
+            .spawn(system, move || {
+                loop {
+                    match kind(target) {
+                        cap_type::ZOMBIE if way == 0 => return other.mutate_from(&target, 0x123),
+                        cap_type::ZOMBIE => return other.move_from(&target),
+                        cap_type::CNODE => libsel4::syscall::yield_now(),
+                        other => panic!("a capability of kind {other}"),
+                    }
+                }
+            })
+            .expect("a thread");
+        let deleter = ThreadBuilder::new("deleter")
+            .priority(100)
+            .spawn(system, move || target.delete())
+            .expect("a thread");
+        assert_eq!(deleter.join(system).expect("to join"), Ok(()));
+        assert_eq!(mover.join(system).expect("to join"), Ok(()));
+        assert_eq!(
+            [target, other].map(kind),
+            [cap_type::NULL, cap_type::ZOMBIE]
+        );
+        assert!(!node.is_free() && !is_free(objects), "most of it is there");
+        match way {
+            2 => node.memory.slot().revoke().expect("to revoke"),
+            _ => other.delete().expect("to delete"),
+        }
+        assert_eq!(kind(other), cap_type::NULL);
+        assert!(node.is_free() && is_free(objects));
+        system.destroy(objects).expect("to destroy");
+        system.destroy(node.memory).expect("to destroy");
+        system.free_slot(target);
+        system.free_slot(other);
+    }
+}
+
 /// The same large CNode is deleted, its memory revoked and the memory of its contents revoked, from different cores at
 /// the same time.
 fn from_several_sides(system: &mut System) {
+    row("delete.concurrent");
     let cores = system.cores();
     for _ in 0..3 {
         let objects = system.untyped(LARGE as u8 + 4).expect("memory");

@@ -6,7 +6,8 @@
 
 use libsel4::abi::{Invocation, cap_type};
 use libsel4::{BootInfo, CNode, CNodeCapData, Cap, CapRights, SlotPath, System, init, root_task};
-use tern_target_tests::objects::{Answer, answer, invoke, kind_at};
+use tern_target_tests::objects::{Answer, Puppet, answer, call_registers, info, invoke, kind_at};
+use tern_target_tests::rows::{row, rows};
 
 root_task!(main);
 
@@ -32,6 +33,7 @@ fn main(boot: &'static BootInfo) {
     let through = |slot: u64| SlotPath::new(outer, 0x3a0 | slot, 12);
 
     // Both ways lead to the same slot.
+    row("lookup.levels");
     through(9)
         .copy_from(&endpoint.slot(), CapRights::all())
         .expect("a copy");
@@ -41,9 +43,11 @@ fn main(boot: &'static BootInfo) {
     );
     assert_eq!(kind_at(&mut system, through(9)), cap_type::ENDPOINT);
     // Bits above the depth do not count.
+    row("lookup.high-bits");
     let high = SlotPath::new(outer, !0xfff | 0x3a9, 12);
     assert_eq!(kind_at(&mut system, high), cap_type::ENDPOINT);
     // The depth ends at the link itself.
+    row("lookup.levels");
     assert_eq!(kind_at(&mut system, link), cap_type::CNODE);
 
     failures(outer, endpoint.bits());
@@ -57,9 +61,11 @@ fn main(boot: &'static BootInfo) {
         cap_type::ENDPOINT
     );
     guards(&mut system, inner);
+    addresses(&mut system, outer, guard);
     root_cspace(&mut system, inner);
 
     // A CNode with a guard in front is itself a root for look-ups.
+    rows(&["lookup.levels", "lookup.guard.other"]);
     let guarded = Cap::<CNode>::from_bits(system.slot().expect("a slot").index);
     guarded
         .slot()
@@ -104,6 +110,20 @@ fn failures(outer: Cap<CNode>, endpoint: u64) {
             answer::depth_mismatch(source, 7, 8)
         }),
     ];
+    rows(&[
+        "lookup.depth",
+        "lookup.guard.short",
+        "lookup.guard.other",
+        "lookup.too-few-bits",
+        "lookup.early-end",
+        "lookup.order",
+        "error.arguments.depth-word",
+        "error.failed-lookup",
+        "error.failed-lookup.depth",
+        "error.failed-lookup.guard",
+        "cnode.dest",
+        "cnode.copy.source",
+    ]);
     for (index, depth, expected) in cases {
         for method in [Invocation::CNodeRevoke, Invocation::CNodeDelete] {
             let seen = invoke(outer, method, &[], &[index, depth]);
@@ -124,6 +144,14 @@ fn failures(outer: Cap<CNode>, endpoint: u64) {
         }
     }
     // The root of the source is no CNode; a full slot comes before that, an empty source after it.
+    rows(&[
+        "lookup.root",
+        "lookup.order",
+        "lookup.empty",
+        "cnode.copy.order",
+        "cnode.copy.source-empty",
+        "error.extra-caps.null",
+    ]);
     let copy = |words: &[u64], root| invoke(outer, Invocation::CNodeCopy, &[root], words);
     assert_eq!(
         copy(&[0, 4, 0, 99, ALL], endpoint),
@@ -142,6 +170,12 @@ fn failures(outer: Cap<CNode>, endpoint: u64) {
 fn guards(system: &mut System, node: Cap<CNode>) {
     let slot = system.slot().expect("a slot");
     let mint = |data: CNodeCapData| slot.mint_from(&node.slot(), CapRights::all(), data.0);
+    rows(&[
+        "badge-data.guard.fits",
+        "badge-data.guard.layout",
+        "cnode.mint.guard",
+        "cnode.mint.guard-too-long",
+    ]);
     assert_eq!(
         mint(CNodeCapData::new(0, 61)),
         Err(libsel4::Error::IllegalOperation)
@@ -162,6 +196,7 @@ fn guards(system: &mut System, node: Cap<CNode>) {
     );
     slot.delete().expect("to delete");
     // What does not fit into the guard's size is cut off.
+    row("badge-data.guard.cut");
     let mint = |data: u64| slot.mint_from(&node.slot(), CapRights::all(), data);
     mint(0xff << 6 | 4).expect("a guard");
     assert_eq!(
@@ -173,6 +208,7 @@ fn guards(system: &mut System, node: Cap<CNode>) {
         answer::guard_mismatch(false, 8, 0xf, 4)
     );
     // Mutate takes the guard away again; a copy keeps it.
+    rows(&["cnode.mutate.guard", "badge-data.guard.zero-mint"]);
     let other = system.slot().expect("a slot");
     other.copy_from(&slot, CapRights::all()).expect("a copy");
     assert_eq!(
@@ -196,8 +232,62 @@ fn guards(system: &mut System, node: Cap<CNode>) {
     system.free_slot(other);
 }
 
+/// Addresses of a thread's capability space: 64 bits, of which those behind a capability that is no CNode do not count.
+fn addresses(system: &mut System, outer: Cap<CNode>, guard: CNodeCapData) {
+    row("lookup.cptr");
+    let puppet = Puppet::new(system, system.cores() - 1, 100);
+    let notification = system.notification().expect("a notification");
+    let badged = |badge| {
+        let slot = SlotPath::new(outer, 8 + badge, 4);
+        slot.mint_from(&notification.slot(), CapRights::all(), badge)
+            .expect("a badge");
+        slot
+    };
+    let [in_outer, to_move] = [1, 2].map(badged);
+    let inner_path = SlotPath::new(outer, 0x3a0 | 2, 12);
+    inner_path.move_from(&to_move).expect("to move");
+    assert_eq!(guard, CNodeCapData::new(0xa, 4));
+    let set = |data: u64| {
+        puppet
+            .tcb
+            .set_space(Some(puppet.faults), outer, data, init::VSPACE)
+            .expect("a space");
+    };
+    // The fault's badge is that of the handler now: none.
+    let signal = |address: u64| {
+        puppet.begin_syscall(&call_registers(-5, address, info(0, 0, 0), [0; 4], 0));
+        let fault = Answer::of(&puppet.faults.recv(puppet.reply).message);
+        (notification.poll(), fault)
+    };
+    let after = |fault: &Answer| fault.label == 3;
+    set(0);
+    for low in [0, 1, 0xdead_beef, (1 << 60) - 1] {
+        let (badge, fault) = signal(9 << 60 | low);
+        assert!(badge == 1 && after(&fault), "{low:#x}: {fault:x?}");
+        let (badge, fault) = signal(0x3a2 << 52 | (low >> 8));
+        assert!(badge == 2 && after(&fault), "{low:#x}: {fault:x?}");
+    }
+    let (badge, fault) = signal(0x3b2 << 52);
+    let words = [Puppet::trap_address(), 0x3b2 << 52, 0, 4, 60, 0xa, 4];
+    assert_eq!((badge, fault), (0, Answer::new(1, &words)));
+    // With all bits in use.
+    set(CNodeCapData::new(0x55, 60).0);
+    let (badge, fault) = signal(0x559);
+    assert!(badge == 1 && after(&fault), "{fault:x?}");
+    let (badge, fault) = signal(0x569);
+    let words = [Puppet::trap_address(), 0x569, 0, 4, 64, 0x55, 60];
+    assert_eq!((badge, fault), (0, Answer::new(1, &words)));
+    inner_path.delete().expect("to delete");
+    in_outer.delete().expect("to delete");
+}
+
 /// The root CNode has a guard of 52 zero bits in front of its 12.
 fn root_cspace(system: &mut System, inner: Cap<CNode>) {
+    rows(&[
+        "limit.root-cnode",
+        "lookup.guard.short",
+        "lookup.too-few-bits",
+    ]);
     let root = init::CNODE.bits();
     for depth in 1..52 {
         let seen = delete(root, 9, depth);
@@ -218,6 +308,7 @@ fn root_cspace(system: &mut System, inner: Cap<CNode>) {
         answer::guard_mismatch(false, 64, 0, 52)
     );
     // Through a CNode with no guard of its own: all of the 64 bits are used up at it.
+    row("lookup.levels");
     assert_eq!(
         kind_at(system, SlotPath::in_root(inner.bits())),
         cap_type::CNODE

@@ -12,6 +12,7 @@ use libsel4::{
 use tern_target_tests::objects::{
     Answer, Ended, Puppet, Settler, answer, call_registers, invoke, kind, object,
 };
+use tern_target_tests::rows::{row, rows};
 
 root_task!(main);
 
@@ -41,6 +42,15 @@ fn mint<T: CapType>(system: &mut System, cap: Cap<T>, badge: u64) -> Cap<T> {
 
 /// Copies of an original are siblings: revoking one of them takes nothing.
 fn siblings(system: &mut System) {
+    rows(&[
+        "cdt.copy.siblings",
+        "cdt.copy.nothing",
+        "cdt.thread",
+        "revoke.all",
+        "cnode.revoke.stays",
+        "cnode.delete.one",
+        "delete.not-last",
+    ]);
     let tcb = object::<Tcb>(system);
     let first = copy(system, tcb);
     let second = copy(system, first);
@@ -53,9 +63,11 @@ fn siblings(system: &mut System) {
     tcb.slot().revoke().expect("to revoke");
     assert!(is_there(tcb) && !is_there(first) && !is_there(third));
     // An empty slot can be revoked and deleted.
+    rows(&["cnode.revoke.empty", "cnode.delete.empty"]);
     first.slot().revoke().expect("nothing to do");
     first.slot().delete().expect("nothing to do");
     // Capabilities from the start are nobody's children.
+    rows(&["cdt.boot", "cdt.domain"]);
     let again = copy(system, init::DOMAIN_SET);
     init::TCB.slot().revoke().expect("to revoke");
     assert!(is_there(again) && is_there(init::TCB));
@@ -64,6 +76,15 @@ fn siblings(system: &mut System) {
 }
 
 fn badged_levels(system: &mut System) {
+    rows(&[
+        "cdt.badge.level",
+        "cdt.badge.copies",
+        "cdt.badge.others",
+        "cdt.badge.parent",
+        "cdt.copy.nothing",
+        "cdt.notification",
+        "revoke.all",
+    ]);
     let endpoint = system.endpoint().expect("an endpoint");
     let notification = system.notification().expect("a notification");
     for object in [endpoint.cast::<Null>(), notification.cast()] {
@@ -103,6 +124,7 @@ fn badged_levels(system: &mut System) {
 
 /// A capability that moves keeps its children, and its parent.
 fn moved_parents(system: &mut System) {
+    rows(&["cdt.move", "cnode.move.keeps"]);
     let endpoint = system.endpoint().expect("an endpoint");
     let badged = mint(system, endpoint, 7);
     let child = copy(system, badged);
@@ -119,6 +141,13 @@ fn moved_parents(system: &mut System) {
 }
 
 fn untyped_trees(system: &mut System) {
+    rows(&[
+        "cdt.untyped.region",
+        "cdt.untyped.copies-inside",
+        "cdt.frame",
+        "revoke.untyped",
+        "final.untyped",
+    ]);
     let untyped = system.untyped(16).expect("memory");
     let slots: [SlotPath; 5] = core::array::from_fn(|_| system.slot().expect("a slot"));
     let [half, small, page, page_copy, thread] = slots;
@@ -154,6 +183,7 @@ fn untyped_trees(system: &mut System) {
 
 /// Deleting the last capability of an endpoint wakes its senders, who then find none; cancelling takes one badge's.
 fn cancelled_senders(system: &mut System) {
+    rows(&["cnode.cancel.badge", "cnode.cancel.again"]);
     let settler = Settler::new(system);
     let core = system.cores() - 1;
     let endpoint = system.endpoint().expect("an endpoint");
@@ -192,6 +222,7 @@ fn cancelled_senders(system: &mut System) {
     }
 
     // Now with callers, and everything of the endpoint is revoked under them.
+    rows(&["final.endpoint", "delete.last"]);
     for (puppet, cap) in &senders {
         puppet.begin_syscall(&call_registers(-1, cap.bits(), 0, [0; 4], 0));
     }
@@ -215,6 +246,7 @@ fn cancelled_senders(system: &mut System) {
 
 /// Revoking an endpoint takes the fault handlers of threads.
 fn handlers_of_threads(system: &mut System) {
+    rows(&["cdt.installed.tcb", "revoke.endpoint.handlers"]);
     let settler = Settler::new(system);
     let puppet = Puppet::new(system, 0, 100);
     let unknown = call_registers(-1000, 0, 0, [0; 4], 0);
@@ -232,6 +264,7 @@ fn handlers_of_threads(system: &mut System) {
 
 /// Revoking a CNode, an address space or a frame takes them out of threads.
 fn spaces_of_threads(system: &mut System) {
+    rows(&["cdt.installed.tcb", "revoke.cnode"]);
     let node = system.cnode(4).expect("a CNode");
     let puppet = Puppet::new(system, 0, 100);
     let set_cspace = |cspace| {
@@ -262,6 +295,7 @@ fn spaces_of_threads(system: &mut System) {
     set_cspace(init::CNODE).expect("the old space");
 
     // A revoked buffer frame: more than four words no longer arrive.
+    rows(&["cdt.installed.tcb", "revoke.frame"]);
     let frame = puppet.buffer_frame();
     frame.slot().revoke().expect("to revoke");
     let recv = |puppet: &Puppet, endpoint: Cap<Endpoint>, reply: Cap<Reply>| {
@@ -285,6 +319,7 @@ fn spaces_of_threads(system: &mut System) {
     puppet.restore_buffer();
     assert_eq!(length(&puppet), 6);
 
+    row("revoke.vspace");
     // A revoked address space: the thread runs on an empty one, and faults at its first instruction.
     let vspace = object::<libsel4::VSpace>(system);
     init::ASID_POOL.assign(vspace).expect("an identifier");
@@ -306,6 +341,7 @@ fn spaces_of_threads(system: &mut System) {
 
 fn objects_go_with_their_last_capability(system: &mut System) {
     // A bound notification that is destroyed is no longer bound.
+    rows(&["final.notification.tcb", "delete.not-last", "delete.last"]);
     let tcb = object::<Tcb>(system);
     let notification = system.notification().expect("a notification");
     tcb.bind_notification(notification).expect("to bind");
@@ -325,6 +361,7 @@ fn objects_go_with_their_last_capability(system: &mut System) {
     tcb.bind_notification(next).expect("free again");
 
     // Each mapped frame capability takes its mapping along.
+    row("final.frame");
     let frame = object::<SmallPage>(system);
     let copied = copy(system, frame);
     let vaddr = system

@@ -9,22 +9,15 @@ use libsel4::{
     BootInfo, CNode, CNodeCapData, Cap, CapRights, Message, SlotPath, System, UserContext, VSpace,
     init, root_task,
 };
+use tern_target_tests::calls::{
+    CALL, NB_SEND, NB_SEND_WAIT, NB_WAIT, RECEIVING, RECV, REPLY_RECV, SEND, WAIT,
+};
 use tern_target_tests::objects::{
     Answer, Ended, Puppet, buffer_cap, call_registers, info, kind, object,
 };
+use tern_target_tests::rows::{row, rows};
 
 root_task!(main);
-
-const CALL: i64 = -1;
-const REPLY_RECV: i64 = -2;
-const NB_SEND_RECV: i64 = -3;
-const NB_SEND_WAIT: i64 = -4;
-const SEND: i64 = -5;
-const NB_SEND: i64 = -6;
-const RECV: i64 = -7;
-const NB_RECV: i64 = -8;
-const WAIT: i64 = -9;
-const NB_WAIT: i64 = -10;
 
 /// Behind the root CNode's guard.
 const UNRESOLVABLE: u64 = 1 << 12 | 9;
@@ -55,11 +48,19 @@ fn main(boot: &'static BootInfo) {
 }
 
 fn sending(puppet: &Puppet) {
+    rows(&[
+        "syscall.send-phase.lookup.blocking",
+        "syscall.send-phase.extra.blocking",
+        "syscall.order.cap-then-extra",
+        "syscall.trap.fault-address",
+    ]);
+    rows(&["fault.cap.words", "fault.cap.guard-mismatch"]);
     for number in [CALL, SEND] {
         assert_eq!(
             puppet.syscall(&simple(number, UNRESOLVABLE)),
             fault(UNRESOLVABLE, false, GUARD)
         );
+        row("fault.cap.arguments");
         // The capability arguments are looked up after it, in order; the first that fails is named.
         for place in 0..3 {
             puppet.buffer().write(buffer_cap(place), 1);
@@ -81,6 +82,7 @@ fn sending(puppet: &Puppet) {
         ));
     }
     // What does not block does not fault.
+    rows(&["syscall.send-phase.lookup.other", "ipc.errors.lookup"]);
     let bad_argument = call_registers(NB_SEND, 2, info(0, 3, 0), [0; 4], 0);
     for registers in [simple(NB_SEND, UNRESOLVABLE), bad_argument] {
         let Ended::Returned(after) = puppet.syscall(&registers) else {
@@ -89,6 +91,7 @@ fn sending(puppet: &Puppet) {
         assert_eq!((after.x0, after.x1), (registers.x0, registers.x1));
     }
     // An empty slot is an error of the call.
+    row("syscall.send-phase.empty.call");
     let Ended::Returned(after) = puppet.syscall(&simple(CALL, 0)) else {
         panic!("an empty slot is no fault")
     };
@@ -108,16 +111,32 @@ fn receiving(system: &mut System, puppet: &Puppet) {
     let tcb = init::TCB.bits();
     let empty = system.slot().expect("a slot").index;
     assert_eq!(kind(SlotPath::in_root(empty)), cap_type::NULL);
+    // Of every other kind that there is.
+    let others = [
+        init::CNODE.bits(),
+        init::VSPACE.bits(),
+        init::IRQ_CONTROL.bits(),
+        init::ASID_CONTROL.bits(),
+        init::ASID_POOL.bits(),
+        init::SCHED_CONTEXT.bits(),
+        init::DOMAIN_SET.bits(),
+        init::BOOT_INFO_FRAME.bits(),
+        system.boot().sched_control(0).bits(),
+        system.untyped(12).expect("memory").bits(),
+    ];
 
-    for number in [
-        RECV,
-        NB_RECV,
-        WAIT,
-        NB_WAIT,
-        REPLY_RECV,
-        NB_SEND_RECV,
-        NB_SEND_WAIT,
-    ] {
+    rows(&["fault.cap.words", "fault.cap.missing"]);
+    for number in RECEIVING {
+        rows(&[
+            "syscall.receive.lookup",
+            "syscall.receive.kind",
+            "syscall.receive.endpoint-right",
+            "syscall.receive.notification-right",
+            "syscall.receive.notification-bound",
+            "ipc.rights.receive",
+            "ipc.rights.wait",
+            "ipc.errors.receive",
+        ]);
         let ask = |source, x6| puppet.syscall(&call_registers(number, source, 0, [0; 4], x6));
         // The destination of these is in x6: a reply object nobody waits on takes anything.
         let x6 = reply.bits();
@@ -133,9 +152,30 @@ fn receiving(system: &mut System, puppet: &Puppet) {
                 "{number}, {source}"
             );
         }
+        for source in others {
+            assert_eq!(
+                ask(source, x6),
+                fault(source, true, MISSING),
+                "{number}, {source}"
+            );
+        }
+        row("syscall.receive.source-first");
+        // Both are wrong.
+        let other = UNRESOLVABLE + 1;
+        assert_eq!(
+            ask(other, UNRESOLVABLE),
+            fault(other, true, GUARD),
+            "{number}"
+        );
+        assert_eq!(
+            ask(tcb, UNRESOLVABLE),
+            fault(tcb, true, MISSING),
+            "{number}"
+        );
         if [WAIT, NB_WAIT, NB_SEND_WAIT].contains(&number) {
             continue;
         }
+        rows(&["syscall.receive.reply-lookup", "syscall.receive.reply-kind"]);
         // The reply object, which endpoints need.
         let source = endpoint.bits();
         assert_eq!(
@@ -150,6 +190,13 @@ fn receiving(system: &mut System, puppet: &Puppet) {
                 "{number}, x6 {x6}"
             );
         }
+        // ReplyRecv would invoke them first.
+        if number != REPLY_RECV {
+            for x6 in others {
+                assert_eq!(ask(source, x6), fault(x6, true, MISSING));
+            }
+        }
+        row("syscall.receive.reply-unused");
         // Notifications do not: it is not looked at.
         syscall_signal(notification.bits());
         let Ended::Returned(after) = ask(notification.bits(), UNRESOLVABLE) else {
@@ -160,6 +207,7 @@ fn receiving(system: &mut System, puppet: &Puppet) {
     assert!(endpoint.bits() != 0 && notification.poll() == 0);
     init::TCB.unbind_notification().expect("to unbind");
 
+    rows(&["syscall.order.send-then-receive", "syscall.receive.again"]);
     // A combined call's first phase has taken effect when the second faults, and takes effect again with each try.
     let counted = system
         .mint(notification, CapRights::all(), 4)
@@ -200,6 +248,11 @@ fn kinds_of_failure(system: &mut System, puppet: &Puppet) {
             .expect("a space");
     };
     set(outer, CNodeCapData::new(0x77, 52));
+    rows(&[
+        "fault.cap.depth-mismatch",
+        "fault.cap.guard-mismatch",
+        "fault.handler.installed-cap",
+    ]);
     let space = 0x77 << 12;
     for (number, in_receive) in [(CALL, false), (SEND, false), (RECV, true), (NB_WAIT, true)] {
         let check = |cptr, failure: &[u64]| {
@@ -225,6 +278,7 @@ fn kinds_of_failure(system: &mut System, puppet: &Puppet) {
             Ended::Returned(_)
         ));
     }
+    rows(&["fault.cap.invalid-root", "fault.handler.installed-cap"]);
     // No CNode at all as a root.
     outer.slot().revoke().expect("to revoke");
     assert_eq!(puppet.syscall(&simple(CALL, 5)), fault(5, false, &[1]));
@@ -237,6 +291,8 @@ fn second_try(system: &mut System, puppet: &Puppet) {
     let slot = system.slot().expect("a slot");
     let registers = simple(WAIT, slot.index);
     assert_eq!(puppet.syscall(&registers), fault(slot.index, true, MISSING));
+    row("syscall.receive.again");
+    row("fault.reply.cap");
     // Whatever the reply says, the call is made again.
     for label in [0, 1, 99] {
         puppet

@@ -6,6 +6,7 @@
 use libsel4::invoke::TcbFlags;
 use libsel4::{BootInfo, Message, System, UserContext, root_task};
 use tern_target_tests::objects::{Answer, Puppet, Settler};
+use tern_target_tests::rows::{row, rows};
 
 root_task!(main);
 
@@ -24,11 +25,12 @@ snippets! {
     id_register: "mrs x1, midr_el1";
     thread_id: "msr tpidrro_el0, x1";
     hypervisor: "hvc #0";
+    secure_monitor: "smc #0";
     interrupts: "msr daifset, #2";
     float: "fmov d0, #1.0";
     vector: "add v1.4s, v1.4s, v1.4s";
     benign: "mrs x1, ctr_el0", "mrs x1, dczid_el0", "mov x2, sp", "sub sp, sp, #3", "ldr x1, [sp]", "add sp, sp, #3",
-        "sub x1, sp, #29", "ldr x3, [x1]", "dc cvac, x1", "dc cvau, x1", "dc civac, x1", "ic ivau, x1", "wfe";
+        "sub x1, sp, #29", "ldr x3, [x1]", "dc cvac, x1", "dc cvau, x1", "dc civac, x1", "ic ivau, x1", "wfe", "wfi", "dc zva, x1";
 }
 
 fn address_of(code: extern "C" fn() -> !) -> u64 {
@@ -50,12 +52,20 @@ fn main(boot: &'static BootInfo) {
     let settler = Settler::new(&mut system);
     let puppet = Puppet::new(&mut system, boot.cores() - 1, 100);
     let expect = |pc, syndrome| Answer::new(3, &[pc, 0x7770, 0x6000_0040, syndrome, 0]);
+    rows(&[
+        "fault.exception.words",
+        "fault.exception.undefined",
+        "fault.exception.breakpoint",
+        "fault.exception.system-register",
+        "fault.exception.no-debug",
+    ]);
     for (code, syndrome) in [
         (undefined as extern "C" fn() -> !, 0x0200_0000),
         (breakpoint, 0xf200_0005),
         (id_register, 0x0200_0000),
         (thread_id, 0x0200_0000),
         (hypervisor, 0x0200_0000),
+        (secure_monitor, 0x0200_0000),
         (interrupts, 0x6207_93e4),
     ] {
         let pc = address_of(code);
@@ -65,12 +75,14 @@ fn main(boot: &'static BootInfo) {
             "{syndrome:#x}"
         );
     }
+    row("fault.exception.pc-alignment");
     // A program counter that is not aligned (in a page that is mapped, so that there is one cause only).
     let odd = address_of(undefined) + 2;
     assert_eq!(
         puppet.run_to_fault(&registers(odd)),
         expect(odd, 0x8a00_0000)
     );
+    rows(&["fault.hyp.absent", "tern.el0.instructions"]);
     // What user level may do; the fault is the end of the code.
     let on_buffer = UserContext {
         sp: puppet.buffer().start() as u64 + 0x800,
@@ -79,9 +91,10 @@ fn main(boot: &'static BootInfo) {
     let fault = puppet.run_to_fault(&on_buffer);
     assert_eq!(
         (fault.label, fault.words[0]),
-        (3, address_of(benign) + 13 * 4)
+        (3, address_of(benign) + 15 * 4)
     );
 
+    row("fault.exception.fpu-disabled");
     // Floating point, when it is taken away and given back.
     let on = TcbFlags::default();
     let off = TcbFlags { fpu_disabled: true };
@@ -100,6 +113,12 @@ fn main(boot: &'static BootInfo) {
         "it goes on"
     );
 
+    rows(&[
+        "fault.reply.exception",
+        "fault.reply.longer",
+        "fault.reply.spsr",
+        "fault.reply.restart",
+    ]);
     // The reply sets program counter, stack pointer and flags.
     puppet
         .reply
@@ -114,6 +133,7 @@ fn main(boot: &'static BootInfo) {
     // Nothing in it: the same again.
     puppet.reply.send(Message::new(0));
     assert_eq!(Answer::of(&puppet.fault().message), fault);
+    row("fault.reply.fewer");
     // Two words: not the flags.
     puppet
         .reply
@@ -123,6 +143,7 @@ fn main(boot: &'static BootInfo) {
         &fault.words[..3],
         &[address_of(undefined), 0x7770, 0xf000_0040]
     );
+    row("fault.reply.label");
     // Another label: it stops.
     puppet
         .reply

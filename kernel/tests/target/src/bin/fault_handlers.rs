@@ -1,11 +1,14 @@
 //! Who handles a fault: nobody, a handler that only waits, one that comes late, one that goes away; and several faults
 //! in the order of priorities.
+//!
+//! expect: thread 'unheard' stops at 0x
 
 #![no_std]
 #![no_main]
 
-use libsel4::{BootInfo, CapRights, Message, System, init, root_task};
+use libsel4::{BootInfo, CapRights, Message, System, debug, init, root_task};
 use tern_target_tests::objects::{Answer, Ended, PUPPET_BADGE, Puppet, Settler, call_registers};
+use tern_target_tests::rows::{row, rows};
 
 root_task!(main);
 
@@ -24,12 +27,15 @@ fn main(boot: &'static BootInfo) {
         .mint(puppet.faults, CapRights::all(), PUPPET_BADGE)
         .expect("a badge");
 
+    rows(&["fault.none.stops", "fault.none.printed"]);
     // Nobody: the thread stops at the fault, and when resumed faults again.
     set_handler(None);
+    debug::name_thread(puppet.tcb, "unheard");
     puppet.begin_syscall(&unknown);
     settler.settle();
     assert!(!faulted());
     assert_eq!(puppet.registers().pc, Puppet::trap_address());
+    row("fault.none.resumed");
     puppet.tcb.resume().expect("to resume");
     settler.settle();
     assert!(!faulted());
@@ -38,6 +44,7 @@ fn main(boot: &'static BootInfo) {
     settler.settle();
     assert!(faulted());
 
+    rows(&["fault.delivery.no-reply-object", "fault.handler.badge"]);
     // A handler that waits without a reply object gets the message, and the thread stops for good.
     puppet.begin_syscall(&unknown);
     let received = puppet.faults.wait();
@@ -47,10 +54,12 @@ fn main(boot: &'static BootInfo) {
     );
     settler.settle();
     assert!(!faulted());
+    row("fault.delivery.no-reply-resumed");
     puppet.tcb.resume().expect("to resume");
     assert_eq!(puppet.fault().label(), 2, "resumed, it faults again");
     puppet.reply.send(Message::new(1));
 
+    rows(&["fault.cancel.suspend-queued", "fault.delivery.fault-ip"]);
     // Suspended in the queue of the handler: nothing is there any more. Resumed: again.
     puppet.begin_syscall(&unknown);
     settler.settle();
@@ -60,6 +69,7 @@ fn main(boot: &'static BootInfo) {
     puppet.tcb.resume().expect("to resume");
     settler.settle();
     assert!(faulted());
+    row("fault.cancel.suspend-received");
     // Suspended while the handler has it: the reply does nothing.
     puppet.tcb.suspend().expect("to suspend");
     puppet.reply.send(Message::new(0).words(&[99]));
@@ -67,6 +77,7 @@ fn main(boot: &'static BootInfo) {
     assert!(!faulted());
     assert_eq!(puppet.registers().x0, 7);
 
+    row("fault.cancel.reply");
     // The reply object is destroyed under it: it stops.
     let reply = system.reply().expect("a reply object");
     puppet.begin_syscall(&unknown);
@@ -75,6 +86,7 @@ fn main(boot: &'static BootInfo) {
     settler.settle();
     assert!(!faulted());
 
+    row("fault.delivery.queued");
     // Faults that nobody receives yet wait in the order of priorities.
     let others: [Puppet; 3] =
         [60, 120, 90].map(|priority| Puppet::new(&mut system, core, priority));
@@ -102,6 +114,7 @@ fn main(boot: &'static BootInfo) {
     assert_eq!(puppet.faults.nb_recv(puppet.reply).badge, 1);
     assert_eq!(puppet.faults.nb_recv(puppet.reply).badge, 0);
 
+    row("fault.cancel.endpoint");
     // The endpoint is destroyed under a thread that waits to tell its fault: it stops, and has no handler then.
     let mortal = system.endpoint().expect("an endpoint");
     puppet
@@ -118,6 +131,7 @@ fn main(boot: &'static BootInfo) {
     puppet.tcb.resume().expect("to resume");
     assert_eq!(puppet.fault().label(), 2);
 
+    row("fault.cancel.badge");
     // Cancelling the sends of its badge: the same.
     puppet.begin_syscall(&unknown);
     settler.settle();
@@ -125,6 +139,7 @@ fn main(boot: &'static BootInfo) {
     settler.settle();
     assert!(!faulted());
 
+    row("fault.handler.rights");
     // A handler needs the rights to write and to be replied to.
     for rights in [CapRights::WRITE, CapRights::NO_WRITE, CapRights::READ_WRITE] {
         let handler = system.copy(puppet.faults, rights).expect("a copy");
@@ -135,6 +150,13 @@ fn main(boot: &'static BootInfo) {
             set,
             Err(libsel4::Error::InvalidCapability { index: 1 }),
             "{rights:?}"
+        );
+        let tcb = puppet.tcb;
+        let set = tcb.set_sched_params(init::TCB, 0, 100, Some(puppet.sched.cap()), Some(handler));
+        assert_eq!(set, Err(libsel4::Error::InvalidCapability { index: 3 }));
+        assert_eq!(
+            tcb.set_timeout_endpoint(Some(handler)),
+            Err(libsel4::Error::InvalidCapability { index: 1 })
         );
     }
     let enough = CapRights::WRITE | CapRights::GRANT_REPLY;

@@ -5,6 +5,7 @@
 
 use libsel4::{BootInfo, Message, System, UserContext, root_task};
 use tern_target_tests::objects::{Answer, Puppet, Settler};
+use tern_target_tests::rows::{row, rows};
 
 root_task!(main);
 
@@ -65,6 +66,11 @@ fn main(boot: &'static BootInfo) {
     let next = || Answer::of(&puppet.fault().message);
 
     // Numbers that are none, compared with all 64 bits.
+    rows(&[
+        "fault.syscall.words",
+        "fault.syscall.number",
+        "fault.syscall.absent-calls",
+    ]);
     let unknown = [0, 1, 9, 0xffff_ffff, 0xffff_fffb, 1 << 63, u64::MAX << 32];
     for number in unknown
         .into_iter()
@@ -80,20 +86,28 @@ fn main(boot: &'static BootInfo) {
     let number = -1000_i64 as u64;
     let expected = Answer::new(2, &words(number, start()));
     assert_eq!(puppet.run_to_fault(&registers(number)), expected);
+    row("fault.reply.empty");
     // An empty reply makes it try again.
     puppet.reply.send(Message::new(0));
     assert_eq!(next(), expected);
+    rows(&["fault.reply.fewer", "fault.reply.syscall"]);
     // So does one with only some of the registers, which are set.
     puppet.reply.send(Message::new(0).words(&[1, 2]));
     let mut changed = expected.clone();
     changed.words[..2].copy_from_slice(&[1, 2]);
     assert_eq!(next(), changed);
+    rows(&["fault.reply.skip", "fault.reply.restart"]);
     // The program counter is word 8; word 10 has no effect.
     let mut reply = words(number, start());
     reply[8] = start() + 4;
     reply[10] = 0xdead_0000;
     puppet.reply.send(Message::new(0).words(&reply[..11]));
     assert_eq!(next(), Answer::new(2, &words(number, start() + 4)));
+    rows(&[
+        "fault.reply.syscall",
+        "fault.reply.longer",
+        "fault.reply.spsr",
+    ]);
     // All twelve: flags are taken, the rest of SPSR is not; a thirteenth word is ignored.
     let reply = [
         10,
@@ -121,6 +135,7 @@ fn main(boot: &'static BootInfo) {
     assert_eq!([after.x4, after.x5, after.x6, after.x7], [14, 15, 16, 17]);
     assert_eq!([after.x8, after.x30, after.sp], [108, 130, 0x5550]);
 
+    row("fault.reply.label");
     // Another label: it stops, and its registers are those of the reply.
     assert_eq!(puppet.run_to_fault(&registers(number)), expected);
     puppet.reply.send(Message::new(1).words(&[1000]));

@@ -8,6 +8,7 @@ use libsel4::{
     BootInfo, CapRights, Message, SmallPage, System, UserContext, VmAttributes, init, root_task,
 };
 use tern_target_tests::objects::{Answer, Puppet, Window, object};
+use tern_target_tests::rows::{row, rows};
 
 root_task!(main);
 
@@ -21,6 +22,11 @@ extern "C" fn store() -> ! {
     core::arch::naked_asm!("str x1, [x0]", "udf #0")
 }
 
+#[unsafe(naked)]
+extern "C" fn load_exclusive() -> ! {
+    core::arch::naked_asm!("ldxr x1, [x0]", "udf #0")
+}
+
 fn address_of(code: extern "C" fn() -> !) -> u64 {
     code as *const () as u64
 }
@@ -29,6 +35,7 @@ const READ: u64 = 0x9200_0000;
 const WRITE: u64 = 0x9200_0040;
 const FETCH: u64 = 0x8200_0000;
 const TRANSLATION: u64 = 0x4;
+const ALIGNMENT: u64 = 0x21;
 const PERMISSION: u64 = 0xc;
 
 fn main(boot: &'static BootInfo) {
@@ -46,6 +53,7 @@ fn main(boot: &'static BootInfo) {
         ..UserContext::default()
     };
 
+    rows(&["fault.vm.words", "fault.vm.instruction"]);
     // Nothing mapped, but tables on all levels; three levels fewer; and beyond every address of user level.
     let far = 0x7ff0_0000_0000;
     for (vaddr, level) in [
@@ -81,6 +89,7 @@ fn main(boot: &'static BootInfo) {
             "{vaddr:#x}"
         );
     }
+    row("fault.vm.kernel-half");
     // The kernel's half: which level says no is its affair.
     for vaddr in [0xffff_ffff_c000_0000, 0xffff_ff80_4000_0000, u64::MAX - 7] {
         let fault = puppet.run_to_fault(&registers(store, vaddr));
@@ -100,6 +109,7 @@ fn main(boot: &'static BootInfo) {
         assert_eq!(fault.words[3] & !0x3f, FETCH, "{vaddr:#x}");
     }
 
+    row("fault.reply.vm");
     // A reply, whatever is in it, makes it try again; mapped meanwhile, the load goes through.
     let map = |rights, attributes| {
         frame
@@ -127,6 +137,7 @@ fn main(boot: &'static BootInfo) {
         (address_of(load) + 4, vaddr + 0x18, 0x1234)
     );
 
+    row("fault.vm.permission");
     // Reading only: no writing. Remapped for writing, it goes on.
     let fault = puppet.run_to_fault(&registers(store, vaddr));
     let syndrome = WRITE | PERMISSION | 3;
@@ -142,6 +153,18 @@ fn main(boot: &'static BootInfo) {
     assert_eq!(puppet.fault().label(), 3);
     assert_eq!(window.read(0), 0x5678);
 
+    // An exclusive access has to be aligned.
+    row("fault.vm.alignment");
+    let fault = puppet.run_to_fault(&registers(load_exclusive, vaddr + 4));
+    assert_eq!(
+        fault,
+        Answer::new(
+            6,
+            &[address_of(load_exclusive), vaddr + 4, 0, READ | ALIGNMENT]
+        )
+    );
+
+    row("fault.vm.permission");
     // Not for execution; then for it. The page has `udf #0` at 0x20.
     window.write(0x20, 0);
     frame.unify_instruction(0, 4096).expect("to unify");

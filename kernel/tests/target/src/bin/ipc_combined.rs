@@ -8,6 +8,7 @@
 #![no_main]
 
 use libsel4::{BootInfo, CapRights, Message, ThreadBuilder, root_task, syscall};
+use tern_target_tests::rows::{row, rows};
 use tern_target_tests::sched::{Bench, Log, affinity};
 
 root_task!(main);
@@ -44,6 +45,7 @@ fn signal_and_wait(bench: &mut Bench, core: usize) {
 
 /// No receiver, no right, no capability, a kernel object that may not be invoked like this: the second half goes on.
 fn failures_do_not_matter(bench: &mut Bench, core: usize) {
+    rows(&["ipc.combined.silent", "syscall.first-phase.tcb"]);
     let endpoint = bench.system.endpoint().unwrap();
     let mute = bench.system.copy(endpoint, CapRights::READ).unwrap();
     let plain = bench.system.notification().unwrap();
@@ -80,6 +82,7 @@ fn failures_do_not_matter(bench: &mut Bench, core: usize) {
 
 /// Two passive threads pass one scheduling context on by NBSendRecv, from a client and back to it.
 fn client_of_passive_pair(bench: &mut Bench, core: usize) {
+    row("ipc.combined.passive-chain");
     let second = bench.passive_server("second", 0, 100, move |received| {
         Message::new(received.label() + 1)
     });
@@ -104,9 +107,14 @@ fn client_of_passive_pair(bench: &mut Bench, core: usize) {
 fn reply_recv(bench: &mut Bench, core: usize) {
     let endpoint = bench.system.endpoint().unwrap();
     let reply = bench.system.reply().unwrap();
+    row("ipc.combined.reply-recv-idle");
     let sender = bench.thread("sender", core, 100, move || endpoint.send(Message::new(3)));
     assert_eq!(endpoint.reply_recv(Message::new(9), reply).label(), 3);
     sender.join(&mut bench.system).unwrap();
+    rows(&[
+        "syscall.receive.reclaim-caller",
+        "syscall.receive.reclaim-calls",
+    ]);
     let callers = [1, 2].map(|label| {
         let thread = bench.thread("caller", core, 100, move || {
             endpoint.call(Message::new(label)).label()

@@ -14,6 +14,7 @@ use core::arch::naked_asm;
 
 use libsel4::abi::{MessageInfo, Syscall, UserContext};
 use libsel4::{BootInfo, Cap, ObjectType, Tcb, init, root_task, time};
+use tern_target_tests::rows::rows;
 use tern_target_tests::sched::Bench;
 
 root_task!(main);
@@ -40,6 +41,7 @@ fn main(boot: &'static BootInfo) {
             libsel4::Tcb::at(slot.index)
         })
         .collect();
+    rows(&["tern.queues.bounded", "sched.wait.order"]);
     let mut costs = Vec::new();
     for (number, tcb) in threads.iter().enumerate() {
         tcb.configure(init::CNODE, 0, init::VSPACE, 0, None)

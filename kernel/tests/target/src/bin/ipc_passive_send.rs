@@ -11,6 +11,7 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use libsel4::{BootInfo, CapRights, Message, ThreadBuilder, root_task, syscall};
+use tern_target_tests::rows::{row, rows};
 use tern_target_tests::sched::{Bench, affinity};
 
 root_task!(main);
@@ -24,8 +25,21 @@ fn served() -> u64 {
 fn main(boot: &'static BootInfo) {
     let mut bench = Bench::new(boot);
     for core in 0..bench.cores() {
+        rows(&[
+            "tern.send.passive",
+            "defect.1616",
+            "donate.send",
+            "donate.nb-send",
+            "sched.switch.no-sc",
+        ]);
         plain_send(&mut bench, core);
+        rows(&[
+            "donate.nb-send-wait",
+            "donate.nb-send-recv",
+            "donate.reply-recv",
+        ]);
         outright(&mut bench, core);
+        rows(&["donate.no-reply-object", "donate.active-receiver"]);
         without_reply(&mut bench, core);
     }
 }
@@ -37,6 +51,10 @@ fn plain_send(bench: &mut Bench, core: usize) {
     });
     let endpoint = server.endpoint;
     for label in [10, 20] {
+        row(match label {
+            10 => "syscall.send.lends-nothing",
+            _ => "syscall.nb-send.lends-nothing",
+        });
         let sender = bench.thread("sender", core, 90, move || match label {
             10 => endpoint.send(Message::new(label)),
             _ => endpoint.nb_send(Message::new(label)),
@@ -57,6 +75,7 @@ fn plain_send(bench: &mut Bench, core: usize) {
         assert_eq!(caller.join(&mut bench.system).unwrap(), 31);
         bench.system.destroy(sc).unwrap();
         // As good as new.
+        row("syscall.call.lends");
         let caller = bench.thread("caller", core, 90, move || {
             endpoint.call(Message::new(40)).label()
         });
@@ -69,7 +88,15 @@ fn plain_send(bench: &mut Bench, core: usize) {
 
 /// The send half of a combined call hands the scheduling context over for good.
 fn outright(bench: &mut Bench, core: usize) {
-    for combined in 0..2 {
+    for combined in 0..3 {
+        rows(&[
+            [
+                "syscall.nb-send-wait.gives",
+                "syscall.nb-send-recv.gives",
+                "syscall.reply-recv.gives",
+            ][combined as usize],
+            "ipc.combined.after-giving",
+        ]);
         let server = bench.passive_server("server", 0, 100, |received| {
             SERVED.store(received.label(), Ordering::Relaxed);
             Message::new(0)
@@ -82,7 +109,8 @@ fn outright(bench: &mut Bench, core: usize) {
             let message = Message::new(label);
             match combined {
                 0 => syscall::nb_send_wait(destination.bits(), message, wake.bits()),
-                _ => syscall::nb_send_recv(destination.bits(), message, wake.bits(), reply.bits()),
+                1 => syscall::nb_send_recv(destination.bits(), message, wake.bits(), reply.bits()),
+                _ => syscall::reply_recv(wake.bits(), message, destination.bits()),
             };
         });
         bench.eventually("the server gets on", || served() == label);
@@ -106,6 +134,10 @@ fn without_reply(bench: &mut Bench, core: usize) {
     let write_only = bench.system.copy(endpoint, CapRights::WRITE).unwrap();
     let reply = bench.system.reply().unwrap();
     for kind in 0..2 {
+        rows(&[
+            ["syscall.call.no-reply-object", "syscall.call.no-grant"][kind as usize],
+            "syscall.call.resume-again",
+        ]);
         let caller = bench.thread("caller", core, 100, move || {
             match kind {
                 0 => endpoint.call(Message::new(60)),

@@ -12,14 +12,18 @@ extern crate alloc;
 use alloc::vec::Vec;
 
 use libsel4::{BootInfo, Cap, CapRights, Endpoint, Error, Message, Thread, root_task};
+use tern_target_tests::rows::{row, rows};
 use tern_target_tests::sched::{Bench, Log};
 
 root_task!(main);
 
 fn main(boot: &'static BootInfo) {
     let mut bench = Bench::new(boot);
+    row("ipc.queue.order");
+    rows(&["sched.wait.order", "sched.priority.blocked"]);
     senders(&mut bench);
     receivers(&mut bench);
+    row("ipc.queue.sender.cancelled");
     cancelled(&mut bench);
 }
 

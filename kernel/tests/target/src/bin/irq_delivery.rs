@@ -7,49 +7,18 @@
 
 use libsel4::invoke::Trigger;
 use libsel4::{
-    BootInfo, Cap, CapRights, IrqHandler, Notification, SgiSignal, SmallPage, System, init,
-    root_task,
+    BootInfo, Cap, CapRights, IrqHandler, Notification, SgiSignal, System, init, root_task,
 };
 use tern_target_tests::objects::{Pause, answer, invoke_label};
+use tern_target_tests::port::{LINE, Port};
+use tern_target_tests::rows::{row, rows};
 
 root_task!(main);
-
-const LINE: u64 = 33;
-
-/// The serial port: it interrupts when it has sent a byte.
-struct Port(usize);
-
-impl Port {
-    const MASK: usize = 0x38;
-    const CLEAR: usize = 0x44;
-    const SENT: u32 = 1 << 5;
-
-    fn write(&self, register: usize, value: u32) {
-        // SAFETY: the device's registers are mapped there for good.
-        unsafe { ((self.0 + register) as *mut u32).write_volatile(value) }
-    }
-
-    /// Lets the line rise: by a space on the console.
-    fn raise(&self) {
-        self.write(0, u32::from(b' '));
-        self.write(Self::MASK, Self::SENT);
-    }
-
-    fn lower(&self) {
-        self.write(Self::MASK, 0);
-        self.write(Self::CLEAR, 0x7ff);
-    }
-}
 
 fn main(boot: &'static BootInfo) {
     let mut system = System::new(boot);
     let pause = Pause::new(&mut system);
-    let port = Port(
-        system
-            .map_device::<SmallPage>(0x900_0000)
-            .expect("the serial port"),
-    );
-    port.lower();
+    let port = Port::new(&mut system);
     shared_line(&mut system, &port, &pause);
     software_interrupts(&mut system, &pause);
 }
@@ -69,6 +38,12 @@ fn shared_line(system: &mut System, port: &Port, pause: &Pause) {
         assert_eq!(notification.poll(), 0);
     };
     for core in 0..system.cores() as u64 {
+        rows(&[
+            "irq-handler.badge",
+            "irq-handler.masked",
+            "irq-handler.ack",
+            "irq-control.get.unmasked",
+        ]);
         let get = init::IRQ_CONTROL.get_trigger_core(LINE, Trigger::Level, core, &slot);
         get.expect("a handler");
         handler.set_notification(badged).expect("a notification");
@@ -88,12 +63,14 @@ fn shared_line(system: &mut System, port: &Port, pause: &Pause) {
             handler.ack().expect("to acknowledge");
             handler.ack().expect("twice is once");
         }
+        row("irq-handler.set.replaces");
         // Another notification, while it waits to be acknowledged.
         port.raise();
         assert_eq!(notification.wait(), 0x10);
         handler.set_notification(other).expect("a notification");
         handler.ack().expect("to acknowledge");
         assert_eq!(notification.wait(), 0x20);
+        rows(&["irq-handler.clear", "irq-handler.nobody"]);
         // None: the interrupt is masked all the same.
         handler.clear().expect("to clear");
         handler.ack().expect("to acknowledge");
@@ -102,6 +79,7 @@ fn shared_line(system: &mut System, port: &Port, pause: &Pause) {
         silent(notification);
         handler.ack().expect("to acknowledge");
         assert_eq!(notification.wait(), 0x10);
+        row("irq-handler.deleted");
         // Deleted with the level still there; taken again, it interrupts at once.
         slot.delete().expect("to delete");
         silent(notification);
@@ -111,6 +89,7 @@ fn shared_line(system: &mut System, port: &Port, pause: &Pause) {
         handler.ack().expect("to acknowledge");
         assert_eq!(notification.wait(), 0x10);
         port.lower();
+        row("irq-handler.set.copy");
         // Revoking the notification's capabilities takes it from the line.
         handler.ack().expect("to acknowledge");
         notification.slot().revoke().expect("to revoke");
@@ -148,6 +127,7 @@ fn software_interrupts(system: &mut System, pause: &Pause) {
                 (handler, Cap::<SgiSignal>::from_bits(signal.index))
             })
         });
+        rows(&["sgi.signal", "irq-control.core.private"]);
         let each = || {
             all.iter()
                 .flatten()
@@ -163,6 +143,7 @@ fn software_interrupts(system: &mut System, pause: &Pause) {
                 handler.ack().expect("to acknowledge");
             }
         }
+        rows(&["sgi.signal", "sgi.many", "irq-handler.masked"]);
         // Any label and any length, by a call too; a copy does as well.
         for (handler, signal, badge) in each() {
             let seen = invoke_label(signal.bits(), 12345, &[], &[1, 2, 3, 4, 5]);
@@ -182,10 +163,20 @@ fn software_interrupts(system: &mut System, pause: &Pause) {
             pause.pause();
             assert_eq!(notification.poll(), 0);
         }
+        row("sgi.nobody");
         for (handler, signal, _) in each() {
             handler.slot().delete().expect("to delete");
             // Nobody is told.
             signal.signal();
+            pause.pause();
+            assert_eq!(notification.poll(), 0);
+        }
+        // A core that did not come up.
+        if cores < 8 {
+            let slot = system.slot().expect("a slot");
+            let issue = init::IRQ_CONTROL.issue_sgi_signal(sgi, 7, &slot);
+            issue.expect("a signal");
+            Cap::<SgiSignal>::from_bits(slot.index).signal();
             pause.pause();
             assert_eq!(notification.poll(), 0);
         }

@@ -13,12 +13,20 @@ extern crate alloc;
 use alloc::vec::Vec;
 
 use libsel4::{BootInfo, Error, init, root_task};
+use tern_target_tests::rows::rows;
 use tern_target_tests::sched::{Bench, affinity};
 
 root_task!(main);
 
 fn main(boot: &'static BootInfo) {
     let mut bench = Bench::new(boot);
+    rows(&[
+        "sched.thread.passive",
+        "smp.bind",
+        "smp.affinity",
+        "sched.thread.one-sc",
+        "defect.sel4test-155",
+    ]);
     let contexts: Vec<_> = (0..bench.cores())
         .map(|core| bench.sched_context(core))
         .collect();
@@ -68,6 +76,7 @@ fn main(boot: &'static BootInfo) {
             other.thread.destroy(&mut bench.system).unwrap();
         }
     }
+    rows(&["smp.bind", "smp.affinity"]);
     blocked(&mut bench, &contexts);
     moved_while_free(&mut bench, &contexts);
 }

@@ -11,6 +11,7 @@
 use core::time::Duration;
 
 use libsel4::{BootInfo, Budget, Message, Thread, ThreadBuilder, root_task, syscall};
+use tern_target_tests::rows::rows;
 use tern_target_tests::sched::{Bench, affinity, counter, fpu_keeps};
 
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -26,12 +27,15 @@ fn main(boot: &'static BootInfo) {
             if !busy {
                 other.thread.suspend().unwrap();
             }
+            rows(&["smp.configure.blocked", "defect.138", "defect.sel4test-155"]);
             blocked_on_send(&mut bench, from, to);
             blocked_on_receive(&mut bench, from, to);
             blocked_on_reply(&mut bench, from, to);
             blocked_on_notification(&mut bench, from, to);
             suspended(&mut bench, from, to);
+            rows(&["smp.configure.blocked", "refill.configure.schedules"]);
             ready(&mut bench, from, to);
+            rows(&["smp.configure.blocked", "refill.configure.postpones"]);
             waits_for_refill(&mut bench, from, to);
             other.thread.destroy(&mut bench.system).unwrap();
         }

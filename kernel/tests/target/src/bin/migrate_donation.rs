@@ -15,6 +15,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
 use libsel4::{BootInfo, Cap, Message, SchedContext, root_task, thread_block};
+use tern_target_tests::rows::{row, rows};
 use tern_target_tests::sched::{Bench, affinity, fpu_keeps, spin};
 
 root_task!(main);
@@ -35,6 +36,13 @@ fn main(boot: &'static BootInfo) {
     let busy: Vec<_> = (0..bench.cores())
         .map(|core| bench.spinner(core, 50))
         .collect();
+    rows(&[
+        "smp.call",
+        "donate.call",
+        "donate.migrates",
+        "defect.941-986-1662-1707",
+        "defect.sel4test-155",
+    ]);
     for idle in [true, false] {
         for other in &busy {
             let change = if idle {
@@ -60,7 +68,9 @@ fn main(boot: &'static BootInfo) {
             caller.join(&mut bench.system).unwrap();
         }
     }
+    rows(&["donate.call-queued", "smp.call"]);
     all_at_once(&mut bench, endpoint);
+    row("donate.call");
     who_pays(&mut bench, endpoint);
 }
 

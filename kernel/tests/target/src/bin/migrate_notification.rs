@@ -12,6 +12,7 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use libsel4::{BootInfo, Message, root_task, syscall, thread_block};
+use tern_target_tests::rows::rows;
 use tern_target_tests::sched::{Bench, affinity, fpu_keeps};
 
 root_task!(main);
@@ -39,6 +40,13 @@ fn main(boot: &'static BootInfo) {
     ready.wait();
     sc.unbind().unwrap();
     sc.bind_notification(notification).unwrap();
+    rows(&[
+        "ntfn-sc.lends",
+        "ntfn-sc.wait-returns",
+        "ntfn-sc.in-use",
+        "smp.ntfn-sc",
+        "defect.941-986-1662-1707",
+    ]);
     for signaller in 0..cores {
         for target in 0..cores {
             bench.move_sc(sc, target);
@@ -71,6 +79,7 @@ fn main(boot: &'static BootInfo) {
         }
     }
     waiter.destroy(&mut bench.system).unwrap();
+    rows(&["ntfn-sc.lends", "ntfn-sc.receive-returns", "smp.bound-ntfn"]);
     bound(&mut bench);
 }
 

@@ -9,6 +9,7 @@
 #![no_main]
 
 use libsel4::{BootInfo, Message, root_task};
+use tern_target_tests::rows::rows;
 use tern_target_tests::sched::{Bench, affinity};
 
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +23,9 @@ fn main(boot: &'static BootInfo) {
     let mut bench = Bench::new(boot);
     for from in 0..bench.cores() {
         let to = (from + 1) % bench.cores();
+        rows(&["smp.reply.third-party", "defect.sel4test-155"]);
         third_party(&mut bench, from);
+        rows(&["smp.reply", "reply-chain.reply.migrates"]);
         moved_meanwhile(&mut bench, from, to, false);
         moved_meanwhile(&mut bench, from, to, true);
     }

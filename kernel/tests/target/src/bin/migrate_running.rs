@@ -9,6 +9,7 @@
 #![no_main]
 
 use libsel4::{BootInfo, root_task};
+use tern_target_tests::rows::rows;
 use tern_target_tests::sched::{Bench, Spinner};
 
 root_task!(main);
@@ -19,6 +20,7 @@ fn main(boot: &'static BootInfo) {
     let fpu = bench.fpu_spinner(1, 100);
     plain.thread.suspend().unwrap();
     fpu.thread.suspend().unwrap();
+    rows(&["smp.configure.running", "defect.138", "defect.sel4test-155"]);
     for spinner in [&plain, &fpu] {
         spinner.thread.resume().unwrap();
         bench.runs(spinner);

@@ -11,6 +11,7 @@
 use core::sync::atomic::Ordering;
 
 use libsel4::{BootInfo, init, root_task, thread_block};
+use tern_target_tests::rows::rows;
 use tern_target_tests::sched::{Bench, affinity, counter, fpu_keeps};
 
 root_task!(main);
@@ -19,6 +20,7 @@ const MOVES: u64 = 40;
 
 fn main(boot: &'static BootInfo) {
     let mut bench = Bench::new(boot);
+    rows(&["smp.configure.self", "refill.configure.self"]);
     for core in (0..bench.cores()).chain([0]) {
         bench.move_sc(init::SCHED_CONTEXT, core);
         assert_eq!(affinity(init::TCB), core);

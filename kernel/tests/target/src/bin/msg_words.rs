@@ -5,14 +5,11 @@
 
 use libsel4::abi::{Invocation, UserContext};
 use libsel4::{BootInfo, Cap, CapRights, Endpoint, Message, Reply, System, ipc_buffer, root_task};
-use tern_target_tests::objects::{
-    Answer, Ended, Puppet, Settler, buffer_word, call_registers, info,
-};
+use tern_target_tests::calls::{DISTINCT, RECV, SEND, returned};
+use tern_target_tests::objects::{Answer, Puppet, Settler, buffer_word, call_registers, info};
+use tern_target_tests::rows::{row, rows};
 
 root_task!(main);
-
-const SEND: i64 = -5;
-const RECV: i64 = -7;
 
 fn main(boot: &'static BootInfo) {
     let mut system = System::new(boot);
@@ -26,13 +23,6 @@ fn main(boot: &'static BootInfo) {
     buffers_anywhere(&mut system, &puppet, endpoint, reply);
 }
 
-fn returned(ended: Ended) -> UserContext {
-    match ended {
-        Ended::Returned(registers) => registers,
-        Ended::Faulted(fault) => panic!("a fault: {fault:?}"),
-    }
-}
-
 /// The word that a test message has in each place.
 fn word(index: usize) -> u64 {
     0x1000_0000_0000_0000 + index as u64
@@ -40,20 +30,20 @@ fn word(index: usize) -> u64 {
 
 fn lengths(system: &mut System, puppet: &Puppet, endpoint: Cap<Endpoint>, reply: Cap<Reply>) {
     let window = puppet.buffer();
-    let send = |length| {
+    let send_labelled = |label: u64, length| {
         (0..120).for_each(|index| window.write(buffer_word(index), word(index) + 1));
         (4..120).for_each(|index| window.write(buffer_word(index), word(index)));
         let words = core::array::from_fn(word);
         puppet.begin_syscall(&call_registers(
             SEND,
             endpoint.bits(),
-            info((1 << 52) - 1, 0, length),
+            info(label, 0, length),
             words,
             0,
         ));
         (0..120).for_each(|index| ipc_buffer::set_word(index, 99));
         let received = endpoint.recv(reply);
-        assert_eq!(received.label(), (1 << 52) - 1);
+        assert_eq!(received.label(), label);
         let length = (received.message.info().0 & 0x7f) as usize;
         for index in 0..length {
             assert_eq!(received.get(index), word(index), "word {index} of {length}");
@@ -65,17 +55,32 @@ fn lengths(system: &mut System, puppet: &Puppet, endpoint: Cap<Endpoint>, reply:
         returned(puppet.end_of_syscall());
         length
     };
+    let send = |length| send_labelled((1 << 52) - 1, length);
+    rows(&[
+        "message.info.length",
+        "message.info.label",
+        "message.truncate.length",
+        "message.buffer.words",
+        "message.buffer.first-four",
+    ]);
     for length in [0, 1, 3, 4, 5, 8, 119, 120] {
         assert_eq!(send(length), length as usize);
     }
+    for bit in 0..52 {
+        assert_eq!(send_labelled(1 << bit, 1), 1);
+    }
+    send_labelled(0, 0);
+    row("message.info.length-clamped");
     for length in 121..128 {
         assert_eq!(send(length), 120);
     }
+    rows(&["message.truncate.sender", "message.truncate.length"]);
     puppet.remove_buffer();
     for (length, arrives) in [(0, 0), (3, 3), (4, 4), (5, 4), (127, 4)] {
         assert_eq!(send(length), arrives);
     }
     // To send, reading is enough.
+    row("message.buffer.read-only");
     let read_only = system
         .copy(puppet.buffer_frame(), CapRights::READ)
         .expect("a copy");
@@ -88,6 +93,7 @@ fn lengths(system: &mut System, puppet: &Puppet, endpoint: Cap<Endpoint>, reply:
         .set_ipc_buffer(vaddr, Some(read_only))
         .expect("a buffer");
     assert_eq!(send(120), 120);
+    row("message.buffer.no-right");
     puppet
         .tcb
         .set_ipc_buffer(vaddr, Some(none))
@@ -126,12 +132,20 @@ fn lengths(system: &mut System, puppet: &Puppet, endpoint: Cap<Endpoint>, reply:
         }
         arrived
     };
+    rows(&[
+        "message.buffer.no-right",
+        "message.truncate.receiver",
+        "message.truncate.registers",
+        "message.truncate.length",
+    ]);
     assert_eq!((receive(0), receive(2), receive(6)), (0, 2, 4));
+    rows(&["message.buffer.read-only", "message.truncate.receiver"]);
     puppet
         .tcb
         .set_ipc_buffer(vaddr, Some(read_only))
         .expect("a buffer");
     assert_eq!((receive(4), receive(120)), (4, 4));
+    row("message.truncate.registers");
     puppet.restore_buffer();
     assert_eq!((receive(1), receive(5), receive(120)), (1, 5, 120));
     assert_eq!(window.read(0), 0, "the kernel does not write the tag");
@@ -143,6 +157,7 @@ fn untouched(system: &mut System, puppet: &Puppet, endpoint: Cap<Endpoint>, repl
     let badged = system
         .mint(notification, CapRights::all(), 0x40)
         .expect("a badge");
+    rows(&["syscall.result.notification", "syscall.result.nothing"]);
     let odd_info = 0xdead_beef_cafe_ffff;
     let ask = |number, x0: u64, x6: u64| {
         let before = call_registers(number, x0, odd_info, [11, 12, 13, 14], x6);
@@ -178,6 +193,7 @@ fn untouched(system: &mut System, puppet: &Puppet, endpoint: Cap<Endpoint>, repl
         [0x40, odd_info, 1, 4]
     );
     // Bound, and received in place of a message: at once, and while it waits.
+    row("syscall.result.bound");
     puppet.tcb.bind_notification(notification).expect("to bind");
     badged.signal();
     for number in [-7, -8, -9] {
@@ -200,6 +216,7 @@ fn untouched(system: &mut System, puppet: &Puppet, endpoint: Cap<Endpoint>, repl
     );
     puppet.tcb.unbind_notification().expect("to unbind");
 
+    rows(&["syscall.registers.send", "syscall.registers.nb-send"]);
     for number in [-5, -6] {
         assert_eq!(ask(number, badged.bits(), 5), badged.bits());
         assert_eq!(notification.poll(), 0x40);
@@ -207,6 +224,7 @@ fn untouched(system: &mut System, puppet: &Puppet, endpoint: Cap<Endpoint>, repl
     }
     assert_eq!(ask(-6, endpoint.bits(), 5), endpoint.bits());
     assert_eq!(ask(-11, 21, 5), 21, "a yield");
+    rows(&["syscall.call.notification", "syscall.call.reply"]);
     // A call of a notification signals, and its answer is empty; so is that of a reply object nobody waits on.
     for cap in [badged.bits(), reply.bits()] {
         let after = returned(puppet.syscall(&call_registers(-1, cap, odd_info, [1, 2, 3, 4], 0)));
@@ -222,36 +240,8 @@ fn every_register(
     endpoint: Cap<Endpoint>,
     reply: Cap<Reply>,
 ) {
+    row("syscall.registers.preserved");
     let notification = system.notification().expect("a notification");
-    let base = UserContext {
-        sp: 0x9_0000,
-        spsr: 0x9000_0000,
-        x9: 9,
-        x10: 10,
-        x11: 11,
-        x12: 12,
-        x13: 13,
-        x14: 14,
-        x15: 15,
-        x16: 16,
-        x17: 17,
-        x18: 18,
-        x19: 19,
-        x20: 20,
-        x21: 21,
-        x22: 22,
-        x23: 23,
-        x24: 24,
-        x25: 25,
-        x26: 26,
-        x27: 27,
-        x28: 28,
-        x29: 29,
-        x30: 30,
-        tpidr_el0: 0x1111,
-        tpidrro_el0: 0x2222,
-        ..UserContext::default()
-    };
     let check = |after: UserContext, before: UserContext| {
         let expected = UserContext {
             pc: Puppet::trap_address() + 4,
@@ -272,7 +262,7 @@ fn every_register(
         x6,
         x7: number as u64,
         x8,
-        ..base
+        ..DISTINCT
     };
     let (ep, note) = (endpoint.bits(), notification.bits());
     for before in [
@@ -330,6 +320,7 @@ fn invocations(system: &mut System, puppet: &Puppet) {
             [0, count, 8, 9],
         )
     };
+    row("syscall.result.object-words");
     assert_eq!(read(6), (0, info(0, 0, 6), [70, 71, 0x40, 73]));
     assert_eq!(
         (window.read(buffer_word(4)), window.read(buffer_word(5))),
@@ -337,11 +328,14 @@ fn invocations(system: &mut System, puppet: &Puppet) {
     );
     assert_eq!(read(2), (0, info(0, 0, 2), [70, 71, 8, 9]));
     // Errors with words, and without.
+    row("syscall.result.object-error");
     assert_eq!(read(37), (0, info(4, 0, 2), [1, 36, 8, 9]));
     let short = call(other.bits(), Invocation::TcbReadRegisters, 1, [0, 1, 8, 9]);
     assert_eq!(short, (0, info(7, 0, 0), [0, 1, 8, 9]));
+    row("message.truncate.result");
     puppet.remove_buffer();
     assert_eq!(read(36), (0, info(0, 0, 4), [70, 71, 0x40, 73]));
+    row("message.truncate.object");
     // More than four words are not there: five registers to write need seven.
     let write = call(other.bits(), Invocation::TcbWriteRegisters, 7, [0, 5, 1, 2]);
     assert_eq!(write, (0, info(7, 0, 0), [0, 5, 1, 2]));
@@ -349,6 +343,7 @@ fn invocations(system: &mut System, puppet: &Puppet) {
     assert_eq!(write, (0, 0, [0, 2, 1, 2]));
     assert_eq!(read(2), (0, info(0, 0, 2), [1, 2, 8, 9]));
     // Capabilities are not there either.
+    row("message.truncate.caps");
     let registers = call_registers(
         -1,
         other.bits(),
@@ -368,6 +363,7 @@ fn buffers_anywhere(
     reply: Cap<Reply>,
 ) {
     let window = puppet.buffer();
+    rows(&["message.buffer.frame", "message.buffer.mapping"]);
     for offset in [0, 0x400, 0x800, 0xc00] {
         window.fill(0);
         let unmapped = 0x6666_6666_6000 + offset as u64;
@@ -391,6 +387,7 @@ fn buffers_anywhere(
         assert!(others.map(|at| window.read(at)).all(|word| word == 0));
     }
     // A frame of 2 MiB, in its last kilobyte.
+    rows(&["message.buffer.large", "message.buffer.frame"]);
     let large = system.object::<libsel4::LargePage>().expect("a frame");
     let attributes = libsel4::VmAttributes::default();
     let vaddr = system

@@ -9,14 +9,28 @@
 #![no_main]
 
 use libsel4::{BootInfo, CapRights, Error, Message, ThreadBuilder, init, root_task, syscall};
+use tern_target_tests::rows::rows;
 use tern_target_tests::sched::{Bench, Log};
 
 root_task!(main);
 
 fn main(boot: &'static BootInfo) {
     let mut bench = Bench::new(boot);
+    rows(&[
+        "ntfn-sc.signal.idle",
+        "ntfn-sc.signal.active",
+        "ntfn-sc.wait.active",
+        "ntfn-sc.state",
+        "default.notification",
+    ]);
     states(&mut bench);
+    rows(&[
+        "ntfn-sc.signal.waiting",
+        "sched.wait.order",
+        "sched.priority.blocked",
+    ]);
     waiters(&mut bench);
+    rows(&["ntfn-sc.signal.bound", "ntfn-sc.bound-elsewhere"]);
     bound(&mut bench);
     binding(&mut bench);
 }

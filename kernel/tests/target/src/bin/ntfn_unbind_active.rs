@@ -10,6 +10,7 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use libsel4::{BootInfo, CapRights, root_task};
+use tern_target_tests::rows::rows;
 use tern_target_tests::sched::Bench;
 
 root_task!(main);
@@ -20,6 +21,12 @@ static TURN: AtomicU64 = AtomicU64::new(0);
 
 fn main(boot: &'static BootInfo) {
     let mut bench = Bench::new(boot);
+    rows(&[
+        "defect.1617",
+        "defect.sel4test-155",
+        "ntfn-sc.receive-returns",
+        "ntfn-sc.in-use",
+    ]);
     for core in 0..bench.cores() {
         for other in 0..bench.cores() {
             unbound(&mut bench, core, other);

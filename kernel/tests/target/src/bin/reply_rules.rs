@@ -10,6 +10,7 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use libsel4::{BootInfo, Cap, Message, SchedContext, Thread, root_task};
+use tern_target_tests::rows::{row, rows};
 use tern_target_tests::sched::{Bench, Server, affinity, exact_time};
 
 root_task!(main);
@@ -27,14 +28,27 @@ struct Call {
 fn main(boot: &'static BootInfo) {
     let mut bench = Bench::new(boot);
     for core in 0..bench.cores() {
+        rows(&["reply-chain.cancel.head", "reply-chain.cancel.resumed"]);
         client_suspended(&mut bench, core);
+        row("reply-chain.cancel.deleted");
         client_deleted(&mut bench, core);
+        row("reply-chain.server.suspended");
         server_suspended(&mut bench, core);
+        row("reply-chain.server.deleted");
         server_deleted(&mut bench, core);
+        row("reply-chain.delete.head");
         reply_deleted(&mut bench, core);
+        row("reply-chain.delete.receiver");
         reply_of_receiver_deleted(&mut bench, core);
+        row("reply-chain.reply.other-sc");
         client_got_another(&mut bench, core);
+        rows(&[
+            "reply-chain.reply.copies",
+            "reply-chain.reply.nobody",
+            "default.reply",
+        ]);
         answered_twice(&mut bench, core);
+        row("reply-chain.reply.late");
         late_client(&mut bench, core);
     }
 }
@@ -184,6 +198,8 @@ fn answered_twice(bench: &mut Bench, core: usize) {
             endpoint.call(Message::new(2)).label(),
         )
     });
+    // Nobody waits for it yet.
+    reply.send(Message::new(9));
     assert_eq!(endpoint.recv(reply).label(), 1);
     // All copies are one object.
     copy.send(Message::new(10));

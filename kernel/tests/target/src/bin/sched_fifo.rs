@@ -12,6 +12,7 @@ extern crate alloc;
 use alloc::vec::Vec;
 
 use libsel4::{BootInfo, ThreadBuilder, root_task};
+use tern_target_tests::rows::rows;
 use tern_target_tests::sched::{Bench, LONG_SLICE, Log};
 
 root_task!(main);
@@ -19,6 +20,7 @@ root_task!(main);
 fn main(boot: &'static BootInfo) {
     let mut bench = Bench::new(boot);
     let log = Log::new();
+    rows(&["tern.wake.fifo", "defect.902", "sched.queue.equal-wake"]);
     for core in 0..bench.cores() {
         for signaller in 0..bench.cores() {
             // More important than the waiters, so that all of them are ready before the first runs.

@@ -15,6 +15,7 @@ use libsel4::{
     BootInfo, Cap, Message, Notification, Tcb, Thread, ThreadBuilder, init, root_task, syscall,
     thread_block,
 };
+use tern_target_tests::rows::{row, rows};
 use tern_target_tests::sched::{Bench, LONG_SLICE, Log};
 
 root_task!(main);
@@ -73,14 +74,28 @@ fn three(log: &'static Log) -> Vec<(u8, Body)> {
 fn main(boot: &'static BootInfo) {
     let mut bench = Bench::new(boot);
     let log = Log::new();
+    row("sched.yield.round-robin");
     yield_is_to_the_tail(&mut bench, log);
+    rows(&["sched.queue.preempted", "sched.decide.current-first"]);
     preempted_is_at_the_head(&mut bench, log);
+    rows(&["sched.queue.equal-wake", "sched.decide.equal"]);
     equal_is_woken_to_the_tail(&mut bench, log);
+    row("tern.wake.fifo");
     lower_are_woken_in_turn(&mut bench, log);
+    rows(&["sched.decide.direct", "reply-chain.reply.order"]);
     call_and_reply_switch_directly(&mut bench, log, false);
     call_and_reply_switch_directly(&mut bench, log, true);
+    rows(&[
+        "sched.queue.resume",
+        "sched.queue.priority",
+        "sched.queue.configure",
+        "sched.queue.bind",
+        "sched.queue.domain",
+    ]);
     operations_queue_at_the_head(&mut bench, log);
+    row("sched.priority.current");
     own_priority(&mut bench, log);
+    row("sched.switch.second");
     higher_wins(&mut bench, log);
 }
 
@@ -181,7 +196,7 @@ fn call_and_reply_switch_directly(bench: &mut Bench, log: &'static Log, passive:
     server.thread.destroy(&mut bench.system).unwrap();
 }
 
-/// Resume, SetPriority, Bind and Configure put a thread at the head.
+/// Resume, SetPriority, Bind, Configure and DomainSet_Set put a thread at the head.
 fn operations_queue_at_the_head(bench: &mut Bench, log: &'static Log) {
     let cast = Cast::new(bench, three(log));
     cast.open(&[0, 1, 2]);
@@ -196,6 +211,11 @@ fn operations_queue_at_the_head(bench: &mut Bench, log: &'static Log) {
     let cast = Cast::new(bench, three(log));
     cast.open(&[0, 1, 2]);
     cast.tcb(2).set_priority(init::TCB, 100).unwrap();
+    cast.end(bench, log, &[3, 1, 2]);
+
+    let cast = Cast::new(bench, three(log));
+    cast.open(&[0, 1, 2]);
+    init::DOMAIN_SET.set(0, cast.tcb(2)).unwrap();
     cast.end(bench, log, &[3, 1, 2]);
 
     let cast = Cast::new(bench, three(log));

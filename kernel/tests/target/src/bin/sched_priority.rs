@@ -8,13 +8,23 @@
 #![no_main]
 
 use libsel4::{BootInfo, root_task};
+use tern_target_tests::rows::{row, rows};
 use tern_target_tests::sched::Bench;
 
 root_task!(main);
 
 fn main(boot: &'static BootInfo) {
     let mut bench = Bench::new(boot);
+    rows(&[
+        "sched.priority.ready",
+        "sched.priority.current",
+        "sched.priority.inactive",
+        "tern.priority.remote",
+        "smp.priority",
+        "defect.sel4test-155",
+    ]);
     for core in 0..bench.cores() {
+        row("tcb.priority.at-once");
         let upper = bench.spinner(core, 100);
         let lower = bench.fpu_spinner(core, 90);
         for _ in 0..5 {

@@ -8,6 +8,7 @@
 #![no_main]
 
 use libsel4::{BootInfo, Cap, Notification, Thread, ThreadBuilder, root_task};
+use tern_target_tests::rows::rows;
 use tern_target_tests::sched::{Bench, LONG_SLICE, Log, Spinner};
 
 root_task!(main);
@@ -17,6 +18,13 @@ type Ready = [(Thread<()>, Cap<Notification>); 3];
 fn main(boot: &'static BootInfo) {
     let mut bench = Bench::new(boot);
     let log = Log::new();
+    rows(&[
+        "sched.queue.priority",
+        "sched.queue.configure",
+        "sched.queue.bind",
+        "sched.queue.resume",
+        "tern.wake.fifo",
+    ]);
     for core in 1..bench.cores() {
         let hog = bench.spinner(core, 120);
         let case = |bench: &mut Bench, name: &str, expected: &[u64], act: fn(&Bench, &Ready)| {

@@ -10,27 +10,57 @@
 use core::time::Duration;
 
 use libsel4::{BootInfo, Error, ThreadBuilder, init, root_task, thread_block};
-use tern_target_tests::sched::{Bench, LONG_SLICE, Log, spin};
+use tern_target_tests::rows::{row, rows};
+use tern_target_tests::sched::{Bench, LONG_SLICE, Log, exact_time, spin};
 
 root_task!(main);
 
 fn main(boot: &'static BootInfo) {
     let mut bench = Bench::new(boot);
+    rows(&["yield-to.not-runnable", "default.sc.yield-to"]);
     errors(&mut bench);
+    rows(&[
+        "sched-context.yield-to.switch",
+        "sched-context.yield-to.ends",
+        "sched-context.yield-to.result",
+        "yield-to.switches",
+        "yield-to.result",
+        "yield-to.ends.runs",
+        "consumed.yield-to",
+    ]);
     switches(&mut bench);
+    rows(&[
+        "sched-context.yield-to.less",
+        "yield-to.less",
+        "sched.decide.beaten",
+    ]);
     less_important(&mut bench);
+    rows(&["yield-to.ends.deleted", "tern.yield-to.link"]);
     ends(&mut bench);
+    second(&mut bench);
+    no_time(&mut bench);
     if bench.cores() > 1 {
+        row("sched-context.yield-to.other-core");
+        rows(&[
+            "yield-to.remote",
+            "smp.yield-to",
+            "tern.yield-to.remote",
+            "defect.yield-to-remote",
+            "defect.sel4test-155",
+        ]);
         other_core(&mut bench);
     }
 }
 
 fn errors(bench: &mut Bench) {
     let free = bench.sched_context(0);
+    row("sched-context.yield-to.no-thread");
     assert_eq!(free.yield_to(), Err(Error::IllegalOperation));
+    row("sched-context.yield-to.own");
     assert_eq!(init::SCHED_CONTEXT.yield_to(), Err(Error::IllegalOperation));
     let (blocked, _) = bench.gated(ThreadBuilder::new("blocked"), || ());
     let target = blocked.sched().unwrap().cap();
+    row("sched-context.yield-to.maximum");
     // The maximum controlled priority of the caller counts.
     let (caller, gate) = bench.gated(ThreadBuilder::new("caller").mc_priority(99), move || {
         target.yield_to()
@@ -40,6 +70,10 @@ fn errors(bench: &mut Bench) {
         caller.join(&mut bench.system).unwrap(),
         Err(Error::IllegalOperation)
     );
+    rows(&[
+        "sched-context.yield-to.blocked",
+        "sched-context.yield-to.result",
+    ]);
     // A blocked target: at once, with what it used so far.
     target.consumed().unwrap();
     assert_eq!(target.yield_to(), Ok(Duration::ZERO));
@@ -127,10 +161,16 @@ fn less_important(bench: &mut Bench) {
 
 /// The target spins beside the caller with a slice that is too long to wait for; what ends the wait is done by the root task.
 fn ends(bench: &mut Bench) {
-    for case in 0..5 {
-        if case == 3 && bench.cores() == 1 {
+    for case in 0..7 {
+        let moves = matches!(case, 3 | 5);
+        if moves && bench.cores() == 1 {
             continue;
         }
+        row(if moves {
+            "sched-context.yield-to.moved"
+        } else {
+            "sched-context.yield-to.ends"
+        });
         let target = bench.spinner_with(
             ThreadBuilder::new("target")
                 .priority(110)
@@ -160,6 +200,8 @@ fn ends(bench: &mut Bench) {
             1 => bench.system.destroy(target_tcb).unwrap(),
             2 => sc.slot().delete().unwrap(),
             3 => bench.move_sc(sc, bench.cores() - 1),
+            5 => bench.move_sc(caller.sched().unwrap().cap(), bench.cores() - 1),
+            6 => sc.unbind().unwrap(),
             _ => target.thread.set_priority(109).unwrap(),
         }
         bench.eventually("the caller", || caller.is_finished());
@@ -170,6 +212,67 @@ fn ends(bench: &mut Bench) {
             target.thread.destroy(&mut bench.system).unwrap();
         }
     }
+}
+
+/// Another caller ends the wait of the first: what the target uses from then on is not told to that one.
+fn second(bench: &mut Bench) {
+    row("sched-context.yield-to.second");
+    let target = bench.spinner_with(
+        ThreadBuilder::new("target")
+            .priority(110)
+            .budget(LONG_SLICE),
+    );
+    let sc = target.sc();
+    target.thread.suspend().unwrap();
+    let target_tcb = target.thread.tcb();
+    let (first, gate) = bench.gated(
+        ThreadBuilder::new("first").priority(120).mc_priority(200),
+        move || {
+            let me = thread_block::current().unwrap().tcb();
+            target_tcb.resume().unwrap();
+            me.set_priority(me, 110).unwrap();
+            sc.yield_to()
+        },
+    );
+    gate.signal();
+    bench.runs(&target);
+    let (second, gate) = bench.gated(
+        ThreadBuilder::new("second").priority(120).mc_priority(200),
+        move || sc.yield_to(),
+    );
+    gate.signal();
+    // It is more important than the target, so it does not wait.
+    bench.eventually("the second", || second.is_finished());
+    assert!(second.join(&mut bench.system).unwrap().is_ok());
+    bench.sleep(40_000);
+    target.thread.suspend().unwrap();
+    bench.eventually("the first", || first.is_finished());
+    let used = first.join(&mut bench.system).unwrap().unwrap();
+    assert!(used > Duration::ZERO);
+    if exact_time() {
+        assert!(used < Duration::from_millis(30), "{used:?}");
+    }
+    target.thread.destroy(&mut bench.system).unwrap();
+}
+
+/// A target without budget: it keeps waiting for its refill, and the caller does not.
+fn no_time(bench: &mut Bench) {
+    row("sched-context.yield-to.no-time");
+    let target = bench.spinner(0, 110);
+    let sc = target.sc();
+    let control = bench.boot.sched_control(0);
+    control.configure(sc, 1_000, 600_000_000, 0, 0).unwrap();
+    bench.sleep(20_000);
+    bench.rests(&target);
+    let builder = ThreadBuilder::new("caller").mc_priority(200).priority(100);
+    let (caller, gate) = bench.gated(builder, move || [sc.yield_to(), sc.yield_to()]);
+    gate.signal();
+    bench.eventually("the caller", || caller.is_finished());
+    let [before, nothing] = caller.join(&mut bench.system).unwrap();
+    assert!(before.unwrap() > Duration::ZERO);
+    assert_eq!(nothing, Ok(Duration::ZERO));
+    bench.rests(&target);
+    target.thread.destroy(&mut bench.system).unwrap();
 }
 
 /// Returns at once and puts the target first among its equals there.

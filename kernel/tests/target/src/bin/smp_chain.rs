@@ -12,6 +12,7 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use libsel4::{BootInfo, Message, Thread, root_task};
+use tern_target_tests::rows::{row, rows};
 use tern_target_tests::sched::{Bench, Server, affinity};
 
 root_task!(main);
@@ -31,14 +32,28 @@ struct Chain {
 fn main(boot: &'static BootInfo) {
     let mut bench = Bench::new(boot);
     for core in 0..bench.cores() {
+        rows(&[
+            "reply-chain.push",
+            "reply-chain.reply.head",
+            "reply-chain.reply.migrates",
+            "smp.reply",
+        ]);
         unbroken(&mut bench, core);
+        row("reply-chain.cancel.head");
         first_suspended(&mut bench, core);
+        row("reply-chain.cancel.deleted");
         first_deleted(&mut bench, core);
+        row("reply-chain.delete.lower");
         first_reply_deleted(&mut bench, core);
+        row("reply-chain.delete.head");
         second_reply_deleted(&mut bench, core);
+        rows(&["reply-chain.cancel.lower", "reply-chain.cancel.resumed"]);
         client_suspended(&mut bench, core);
+        row("reply-chain.server.deleted");
         second_deleted(&mut bench, core);
+        row("reply-chain.sc.deleted");
         context_deleted(&mut bench, core);
+        row("reply-chain.sc.unbound");
         context_unbound(&mut bench, core);
     }
 }

@@ -14,6 +14,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use libsel4::{BootInfo, Message, Thread, root_task};
+use tern_target_tests::rows::rows;
 use tern_target_tests::sched::{Bench, exact_time, fpu_keeps};
 
 root_task!(main, heap = 2 * 1024 * 1024);
@@ -27,6 +28,7 @@ fn main(boot: &'static BootInfo) {
     let nobody = bench.system.endpoint().unwrap();
     let silence = bench.system.notification().unwrap();
     let spare = bench.sched_context(cores - 1);
+    rows(&["defect.184-1160-1333", "reply-chain.tcb.deleted"]);
     let (mut memory, mut slots) = (0, 0);
     let rounds = if exact_time() { 40 } else { 15 };
     for round in 0..rounds {

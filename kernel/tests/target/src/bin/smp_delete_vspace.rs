@@ -16,6 +16,7 @@ use libsel4::abi::UserContext;
 use libsel4::{
     BootInfo, Cap, CapRights, Fault, ObjectType, SmallPage, Tcb, VmAttributes, init, root_task,
 };
+use tern_target_tests::rows::row;
 use tern_target_tests::sched::Bench;
 
 root_task!(main);
@@ -56,6 +57,8 @@ fn main(boot: &'static BootInfo) {
         // SAFETY: mapped; the threads write it meanwhile.
         unsafe { ((here + COUNT) as *const u64).read_volatile() }
     };
+    row("vspace.delete.running");
+    row("tern.tlb.loaded-root");
     for round in 0..ROUNDS {
         memory
             .retype_into(ObjectType::VSpace, 0, init::CNODE, root_slot.index)

@@ -14,6 +14,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use libsel4::abi::UserContext;
 use libsel4::invoke::{CopyRegisters, TcbFlags};
 use libsel4::{BootInfo, Cap, SchedContext, Tcb, init, root_task};
+use tern_target_tests::rows::{row, rows};
 use tern_target_tests::sched::Bench;
 
 root_task!(main);
@@ -75,8 +76,10 @@ fn start(bench: &mut Bench, core: usize) -> (Cap<Tcb>, Cap<SchedContext>) {
 
 fn main(boot: &'static BootInfo) {
     let mut bench = Bench::new(boot);
+    rows(&["smp.invocation", "defect.867-1029-1387-1421"]);
     for core in 1..bench.cores() {
         for _ in 0..20 {
+            row("tcb.running-elsewhere");
             one_by_one(&mut bench, core);
         }
     }
@@ -114,6 +117,14 @@ fn one_by_one(bench: &mut Bench, core: usize) {
     runs(bench);
     tcb.set_priority(init::TCB, 90).unwrap();
     tcb.set_mc_priority(init::TCB, 90).unwrap();
+    tcb.set_sched_params(init::TCB, 90, 90, Some(sc), None)
+        .unwrap();
+    tcb.set_timeout_endpoint(None).unwrap();
+    let notification = bench.system.notification().unwrap();
+    tcb.bind_notification(notification).unwrap();
+    runs(bench);
+    tcb.unbind_notification().unwrap();
+    bench.system.destroy(notification).unwrap();
     tcb.set_ipc_buffer(0, None).unwrap();
     tcb.set_space(None, init::CNODE, 0, init::VSPACE).unwrap();
     tcb.configure(init::CNODE, 0, init::VSPACE, 0, None)
@@ -133,7 +144,8 @@ fn one_by_one(bench: &mut Bench, core: usize) {
     // Registers copied from one running thread to another.
     let (source, other_sc) = (
         bench.system.object::<libsel4::Tcb>().unwrap(),
-        bench.sched_context(core),
+        // If there is a third core, both must be stopped for the copy.
+        bench.sched_context(1 + core % (bench.cores() - 1)),
     );
     source
         .configure(init::CNODE, 0, init::VSPACE, 0, None)

@@ -14,6 +14,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use libsel4::{BootInfo, Thread, root_task};
+use tern_target_tests::rows::rows;
 use tern_target_tests::sched::{Bench, exact_time};
 
 root_task!(main);
@@ -48,6 +49,7 @@ const STEPS: [Step; 4] = [
 
 fn main(boot: &'static BootInfo) {
     let mut bench = Bench::new(boot);
+    rows(&["tern.stop.parks", "smp.serial", "defect.867-1029-1387-1421"]);
     for (index, step) in STEPS.into_iter().enumerate() {
         let cores = bench.cores();
         // A host with fewer cores than the machine takes its time to let all of them take part.

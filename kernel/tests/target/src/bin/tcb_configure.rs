@@ -6,10 +6,11 @@
 
 use libsel4::abi::{Invocation, MAX_PRIORITY};
 use libsel4::{
-    BootInfo, CNode, CNodeCapData, Cap, CapRights, Endpoint, Error, PageTable, SmallPage, System,
-    Tcb, VSpace, init, root_task,
+    BootInfo, CNodeCapData, Cap, CapRights, Endpoint, Error, PageTable, SmallPage, System, Tcb,
+    VSpace, init, root_task,
 };
 use tern_target_tests::objects::{Answer, Puppet, answer, call_registers, info, invoke, object};
+use tern_target_tests::rows::{row, rows};
 
 root_task!(main);
 
@@ -36,8 +37,10 @@ fn spaces(system: &mut System) {
     let configure =
         |caps: &[u64], words: &[u64]| invoke(tcb, Invocation::TcbConfigure, caps, words);
     let good = [cspace, vspace, frame];
+    rows(&["tcb.configure.truncated", "tcb.configure.order"]);
     assert_eq!(configure(&good, &[0, 0]), answer::truncated());
     assert_eq!(configure(&good[..2], &[0, 0, 0]), answer::truncated());
+    rows(&["tcb.configure.buffer-kind", "tcb.configure.order"]);
     // The buffer first: what it is, then where.
     for bad in [0, endpoint, table, unassigned, vspace] {
         assert_eq!(
@@ -46,6 +49,7 @@ fn spaces(system: &mut System) {
             "buffer {bad}"
         );
     }
+    row("tcb.configure.buffer-aligned");
     for vaddr in [1, 0x1008, 0x1200, u64::MAX] {
         assert_eq!(
             configure(&[0, 0, frame], &[0, 0, vaddr]),
@@ -53,6 +57,7 @@ fn spaces(system: &mut System) {
             "{vaddr:#x}"
         );
     }
+    rows(&["tcb.configure.no-buffer", "tcb.configure.cspace"]);
     // Without an address the buffer is not looked at.
     for bad in [0, endpoint, vspace, tcb, unassigned] {
         assert_eq!(
@@ -61,6 +66,7 @@ fn spaces(system: &mut System) {
             "cspace {bad}"
         );
     }
+    row("tcb.configure.vspace");
     for bad in [0, endpoint, cspace, table, unassigned] {
         assert_eq!(
             configure(&[cspace, bad, endpoint], &[0, 0, 0]),
@@ -73,6 +79,7 @@ fn spaces(system: &mut System) {
             "vspace {bad}"
         );
     }
+    rows(&["tcb.configure.guard", "tcb.configure.vspace-data"]);
     // A guard that does not fit: the root CNode has 12 bits of its own.
     let guard = |size| CNodeCapData::new(0, size).0;
     assert_eq!(configure(&good, &[guard(53), 0, 0x1000]), ILLEGAL());
@@ -80,14 +87,17 @@ fn spaces(system: &mut System) {
 
     let set_space = |caps: &[u64], words: &[u64]| invoke(tcb, Invocation::TcbSetSpace, caps, words);
     let good = [endpoint, cspace, vspace];
+    row("tcb.space.truncated");
     assert_eq!(set_space(&good, &[0]), answer::truncated());
     assert_eq!(set_space(&good[..2], &[0, 0]), answer::truncated());
+    rows(&["tcb.space.cspace", "tcb.space.vspace", "tcb.space.order"]);
     assert_eq!(set_space(&[tcb, endpoint, vspace], &[0, 0]), ILLEGAL());
     assert_eq!(set_space(&[tcb, cspace, unassigned], &[0, 0]), ILLEGAL());
     assert_eq!(
         set_space(&[tcb, cspace, vspace], &[guard(53), 0]),
         ILLEGAL()
     );
+    rows(&["tcb.space.handler", "tcb.space.order"]);
     assert_eq!(
         set_space(&[tcb, cspace, vspace], &[0, 0]),
         answer::invalid_capability(1)
@@ -98,33 +108,44 @@ fn spaces(system: &mut System) {
         "no handler"
     );
     assert_eq!(set_space(&good, &[guard(52), 0]), answer::ok());
+    rows(&["tcb.configure.guard", "tcb.configure.guard-zero"]);
     guards_of_spaces(system);
 }
 
-/// Guard data 0 leaves the guard of the capability as it is.
+/// Guard data 0 leaves the guard of the capability as it is; other data become the guard. For SetSpace and for Configure.
 fn guards_of_spaces(system: &mut System) {
+    rows(&["badge-data.guard.zero-tcb", "error.failed-lookup.guard"]);
     let puppet = Puppet::new(system, 0, 100);
-    let set = |node: Cap<CNode>, data| {
-        puppet
-            .tcb
-            .set_space(Some(puppet.faults), node, data, init::VSPACE)
-            .expect("a space");
-    };
     let failure = || {
         puppet.begin_syscall(&call_registers(-1, 1 << 12, 0, [0; 4], 0));
         Answer::of(&puppet.faults.recv(puppet.reply).message).words[3..].to_vec()
     };
-    set(init::CNODE, 0);
-    assert_eq!(failure(), [4, 64, 0, 52]);
-    set(init::CNODE, CNodeCapData::new(5, 3).0);
-    assert_eq!(failure(), [4, 64, 5, 3]);
-    set(init::CNODE, 0);
-    assert_eq!(failure(), [4, 64, 0, 52]);
+    let (buffer, frame) = (puppet.buffer().start() as u64, puppet.buffer_frame());
+    let (root, faults) = (init::CNODE, Some(puppet.faults));
+    let set_space = |data| puppet.tcb.set_space(faults, root, data, init::VSPACE);
+    let configure = |data| {
+        puppet
+            .tcb
+            .configure(root, data, init::VSPACE, buffer, Some(frame))
+    };
+    for set in [&set_space as &dyn Fn(u64) -> Result<(), Error>, &configure] {
+        set(0).expect("a space");
+        assert_eq!(failure(), [4, 64, 0, 52]);
+        set(CNodeCapData::new(5, 3).0).expect("a space");
+        assert_eq!(failure(), [4, 64, 5, 3]);
+        set(0).expect("a space");
+        assert_eq!(failure(), [4, 64, 0, 52]);
+    }
 }
 
 /// A space whose last capability is the thread's cannot be replaced: that could take long.
 fn last_capability(system: &mut System) {
     let tcb = object::<Tcb>(system);
+    rows(&[
+        "tcb.configure.last-capability",
+        "tcb.space.last-capability",
+        "tcb.configure.order",
+    ]);
     let set = || tcb.set_space(None, init::CNODE, 0, init::VSPACE);
     let configure = || tcb.configure(init::CNODE, 0, init::VSPACE, 0, None);
     let node = system.cnode(3).expect("a CNode");
@@ -147,14 +168,18 @@ fn buffers(system: &mut System) {
         .device_frame::<SmallPage>(0x900_0000)
         .expect("a device");
     let set = |caps: &[u64], words: &[u64]| invoke(tcb, Invocation::TcbSetIpcBuffer, caps, words);
+    row("tcb.buffer.truncated");
     assert_eq!(set(&[frame.bits()], &[]), answer::truncated());
     assert_eq!(set(&[], &[0]), answer::truncated());
+    rows(&["tcb.buffer.kind", "tcb.buffer.none"]);
     for bad in [0, tcb, device.bits()] {
         assert_eq!(set(&[bad], &[1]), ILLEGAL(), "{bad}");
         assert_eq!(set(&[bad], &[0]), answer::ok(), "address 0: no buffer");
     }
+    row("tcb.buffer.aligned");
     assert_eq!(set(&[frame.bits()], &[0x201]), answer::alignment());
     assert_eq!(set(&[frame.bits()], &[0x400]), answer::ok());
+    row("tcb.configure.buffer-kind");
     let configure = [init::CNODE.bits(), init::VSPACE.bits(), device.bits()];
     assert_eq!(
         invoke(tcb, Invocation::TcbConfigure, &configure, &[0, 0, 1]),
@@ -165,6 +190,7 @@ fn buffers(system: &mut System) {
 fn handlers(system: &mut System) {
     let tcb = object::<Tcb>(system).bits();
     let endpoint = system.endpoint().expect("an endpoint");
+    rows(&["tcb.timeout.truncated", "tcb.timeout.handler"]);
     let set = |caps: &[u64]| invoke(tcb, Invocation::TcbSetTimeoutEndpoint, caps, &[]);
     assert_eq!(set(&[]), answer::truncated());
     assert_eq!(set(&[0]), answer::ok());
@@ -195,6 +221,7 @@ fn handlers(system: &mut System) {
 }
 
 fn priorities(system: &mut System) {
+    rows(&["object.priority.range", "object.priority.new"]);
     let tcb = object::<Tcb>(system);
     let weak = object::<Tcb>(system);
     let other = system.endpoint().expect("an endpoint").bits();
@@ -206,11 +233,14 @@ fn priorities(system: &mut System) {
         (Invocation::TcbSetMcPriority, Cap::<Tcb>::set_mc_priority),
     ] {
         let set = |caps: &[u64], words: &[u64]| invoke(tcb.bits(), method, caps, words);
+        row("tcb.priority.truncated");
         assert_eq!(set(&[init::TCB.bits()], &[]), answer::truncated());
         assert_eq!(set(&[], &[0]), answer::truncated());
+        rows(&["tcb.priority.authority", "tcb.priority.order"]);
         for bad in [0, other] {
             assert_eq!(set(&[bad], &[256]), answer::invalid_capability(1));
         }
+        rows(&["tcb.priority.range", "tcb.priority.whole-word"]);
         for value in [256, 1 << 32, u64::MAX] {
             assert_eq!(set(&[init::TCB.bits()], &[value]), answer::range(0, 255));
             assert_eq!(set(&[weak.bits()], &[value]), answer::range(0, 0));
@@ -219,7 +249,9 @@ fn priorities(system: &mut System) {
         assert_eq!(set(&[weak.bits()], &[0]), answer::ok());
         assert_eq!(in_library(tcb, init::TCB, MAX_PRIORITY), Ok(()));
     }
+    rows(&["tcb.priority.range", "tcb.priority.own-maximum"]);
     // What counts is the authority's own limit, not its priority.
+    rows(&["object.priority.authority", "object.priority.independent"]);
     weak.set_mc_priority(init::TCB, 7).expect("a limit");
     assert_eq!(
         tcb.set_priority(weak, 8),
@@ -250,21 +282,27 @@ fn sched_params(system: &mut System) {
     let set = |caps: &[u64], words: &[u64]| {
         invoke(tcb.bits(), Invocation::TcbSetSchedParams, caps, words)
     };
+    rows(&["tcb.params.truncated", "tcb.params.order"]);
     assert_eq!(set(&[root, 0, 0], &[0]), answer::truncated());
     assert_eq!(set(&[root, 0], &[0, 0]), answer::truncated());
+    rows(&["tcb.params.authority", "tcb.params.order"]);
     assert_eq!(
         set(&[0, root, root], &[256, 256]),
         answer::invalid_capability(1)
     );
+    row("object.priority.authority");
+    rows(&["tcb.params.mcp", "tcb.params.order"]);
     assert_eq!(
         set(&[weak.bits(), root, root], &[6, 256]),
         answer::range(0, 5)
     );
+    row("tcb.params.priority");
     assert_eq!(
         set(&[weak.bits(), root, root], &[5, 6]),
         answer::range(0, 5)
     );
     assert_eq!(set(&[root, root, root], &[255, 256]), answer::range(0, 255));
+    row("tcb.params.context-kind");
     assert_eq!(
         set(&[root, root, root], &[5, 5]),
         answer::invalid_capability(2)
@@ -273,6 +311,7 @@ fn sched_params(system: &mut System) {
         set(&[root, endpoint.bits(), root], &[5, 5]),
         answer::invalid_capability(2)
     );
+    rows(&["tcb.params.handler", "tcb.params.order"]);
     for bad in [root, sched.bits()] {
         assert_eq!(
             set(&[root, sched.bits(), bad], &[5, 5]),
@@ -291,6 +330,11 @@ fn sched_params(system: &mut System) {
         weak.set_priority(tcb, 1),
         Err(Error::RangeError { min: 0, max: 0 })
     );
+    rows(&[
+        "tcb.params.has-context",
+        "tcb.params.context-taken",
+        "tcb.params.same-context",
+    ]);
     // Bound to another, or bound already; the same again is fine.
     assert_eq!(set(&[root, other_sched.bits(), 0], &[9, 5]), ILLEGAL());
     let for_weak = |sched: u64| {
@@ -311,9 +355,11 @@ fn sched_params(system: &mut System) {
         answer::ok()
     );
     assert_eq!(weak.set_priority(tcb, 9), Ok(()));
+    row("tcb.params.unbind");
     // None: unbound.
     assert_eq!(set(&[root, 0, 0], &[9, 5]), answer::ok());
     assert_eq!(for_weak(sched.bits()), answer::ok());
+    row("tcb.params.own-context");
     // Its own cannot be taken by the caller.
     let own = invoke(
         root,
@@ -323,6 +369,7 @@ fn sched_params(system: &mut System) {
     );
     assert_eq!(own, ILLEGAL());
 
+    row("tcb.params.blocked");
     // A blocked thread needs a scheduling context that has time.
     let puppet = Puppet::new(system, 0, 100);
     let fresh = system.sched_context(0).expect("a scheduling context");
@@ -348,8 +395,10 @@ fn notifications(system: &mut System) {
     let [one, two] = [0; 2].map(|_| system.notification().expect("a notification"));
     let bind = |caps: &[u64]| invoke(tcb.bits(), Invocation::TcbBindNotification, caps, &[]);
     let unbind = || invoke(tcb.bits(), Invocation::TcbUnbindNotification, &[], &[]);
+    rows(&["tcb.unbind.unbound", "tcb.bind.truncated"]);
     assert_eq!(unbind(), ILLEGAL());
     assert_eq!(bind(&[]), answer::truncated());
+    row("tcb.bind.kind");
     for bad in [
         0,
         tcb.bits(),
@@ -357,8 +406,10 @@ fn notifications(system: &mut System) {
     ] {
         assert_eq!(bind(&[bad]), ILLEGAL());
     }
+    row("tcb.bind.read");
     let deaf = system.copy(one, CapRights::NO_READ).expect("a copy");
     assert_eq!(bind(&[deaf.bits()]), ILLEGAL());
+    row("tcb.bind.waiters");
     // Somebody waits on it.
     let puppet = Puppet::new(system, 0, 100);
     let settler = tern_target_tests::objects::Settler::new(system);
@@ -367,6 +418,7 @@ fn notifications(system: &mut System) {
     assert_eq!(bind(&[one.bits()]), ILLEGAL());
     one.signal();
     puppet.fault();
+    rows(&["tcb.bind.bound", "tcb.bind.signalled", "tcb.bind.waiters"]);
     // One of each.
     one.signal();
     let readable = system.copy(one, CapRights::READ).expect("a copy");
@@ -377,10 +429,12 @@ fn notifications(system: &mut System) {
     );
     assert_eq!(bind(&[one.bits()]), ILLEGAL());
     assert_eq!(bind(&[two.bits()]), ILLEGAL());
+    assert_eq!(bind(&[]), answer::truncated(), "first of all");
     assert_eq!(
         puppet.tcb.bind_notification(one),
         Err(Error::IllegalOperation)
     );
+    row("tcb.unbind.again");
     assert_eq!(unbind(), answer::ok());
     assert_eq!(unbind(), ILLEGAL());
     assert_eq!(bind(&[two.bits()]), answer::ok());

@@ -9,6 +9,7 @@ use libsel4::{BootInfo, Cap, System, Tcb, init, root_task};
 use tern_target_tests::objects::{
     Answer, Pause, Puppet, answer, call_registers, invoke, invoke_label, object,
 };
+use tern_target_tests::rows::{row, rows};
 
 root_task!(main);
 
@@ -19,6 +20,7 @@ const WRITE: Invocation = Invocation::TcbWriteRegisters;
 fn main(boot: &'static BootInfo) {
     let mut system = System::new(boot);
     let tcb = object::<Tcb>(&mut system);
+    row("context.spsr.debug");
     new_thread(tcb);
     reading(tcb);
     writing(tcb);
@@ -26,6 +28,7 @@ fn main(boot: &'static BootInfo) {
     thread_pointer(&mut system, tcb);
     flags(tcb);
     // Labels of other objects.
+    row("tcb.label");
     for label in [0, 1, 18, 26, 44, 1 << 40] {
         let seen = invoke_label(tcb.bits(), label, &[], &[0; 8]);
         assert_eq!(seen, answer::illegal_operation(), "label {label}");
@@ -44,8 +47,10 @@ fn new_thread(tcb: Cap<Tcb>) {
 }
 
 fn reading(tcb: Cap<Tcb>) {
+    row("tcb.read.truncated");
     assert_eq!(invoke(tcb.bits(), READ, &[], &[0]), answer::truncated());
     assert_eq!(invoke(tcb.bits(), READ, &[], &[]), answer::truncated());
+    rows(&["tcb.read.count", "tcb.read.order"]);
     for count in [0, 37, u64::MAX] {
         assert_eq!(read(tcb, count), answer::range(1, 36));
         assert_eq!(
@@ -54,7 +59,9 @@ fn reading(tcb: Cap<Tcb>) {
             "before the thread is looked at"
         );
     }
+    row("tcb.read.self");
     assert_eq!(read(init::TCB, 1), answer::illegal_operation());
+    row("tcb.read.words");
     for count in 1..=36 {
         assert_eq!(read(tcb, count).words.len(), count as usize);
     }
@@ -65,11 +72,14 @@ fn reading(tcb: Cap<Tcb>) {
 
 fn writing(tcb: Cap<Tcb>) {
     let write = |words: &[u64]| invoke(tcb.bits(), WRITE, &[], words);
+    row("tcb.write.truncated");
     assert_eq!(write(&[]), answer::truncated());
     assert_eq!(write(&[0]), answer::truncated());
+    row("tcb.write.count");
     assert_eq!(write(&[0, 1]), answer::truncated());
     assert_eq!(write(&[0, 5, 1, 2, 3, 4]), answer::truncated());
     assert_eq!(write(&[0, u64::MAX, 1]), answer::truncated());
+    rows(&["tcb.write.self", "tcb.write.order"]);
     let own = invoke(init::TCB.bits(), WRITE, &[], &[0, 1, 5]);
     assert_eq!(own, answer::illegal_operation());
     assert_eq!(
@@ -78,6 +88,7 @@ fn writing(tcb: Cap<Tcb>) {
     );
     new_thread(tcb);
 
+    rows(&["context.order", "context.spsr.write"]);
     // Every register has its place; only the flags of the status register are taken.
     let mut words = [0; N + 2];
     words[1] = N as u64;
@@ -101,12 +112,15 @@ fn writing(tcb: Cap<Tcb>) {
     );
 
     // Less than all; none; and more than there are.
+    rows(&["tcb.write.none", "tcb.write.long-message"]);
     assert_eq!(write(&[0, 0]), answer::ok());
     assert_eq!(write(&[0, 0, 9, 9, 9]), answer::ok());
     assert_eq!(read(tcb, 36), Answer::new(0, &expected));
+    rows(&["tcb.write.some", "context.spsr.write"]);
     assert_eq!(write(&[0, 3, 70, 71, 0x1234_5678]), answer::ok());
     expected[..3].copy_from_slice(&[70, 71, 0x1000_0040]);
     assert_eq!(read(tcb, 36), Answer::new(0, &expected));
+    row("tcb.write.clamped");
     let mut many = [7; 120];
     many[0] = 0;
     many[1] = 118;
@@ -120,8 +134,10 @@ fn copying(system: &mut System) {
     let [one, two] = [0; 2].map(|_| object::<Tcb>(system));
     let copy =
         |caps: &[u64], words: &[u64]| invoke(two.bits(), Invocation::TcbCopyRegisters, caps, words);
+    row("tcb.copy.truncated");
     assert_eq!(copy(&[one.bits()], &[]), answer::truncated());
     assert_eq!(copy(&[], &[0]), answer::truncated());
+    row("tcb.copy.source");
     assert_eq!(copy(&[0], &[0xc]), answer::invalid_capability(1));
     assert_eq!(
         copy(&[init::CNODE.bits()], &[0xc]),
@@ -139,9 +155,11 @@ fn copying(system: &mut System) {
     assert_eq!(invoke(one.bits(), WRITE, &[], &message), answer::ok());
     let mut expected = [0; N];
     expected[2] = 0x40;
+    row("tcb.copy.nothing");
     let what = CopyRegisters::default();
     two.copy_registers(one, what).expect("to copy nothing");
     assert_eq!(read(two, 36), Answer::new(0, &expected));
+    row("tcb.copy.integer");
     two.copy_registers(
         one,
         CopyRegisters {
@@ -152,6 +170,7 @@ fn copying(system: &mut System) {
     .expect("to copy");
     expected[17..].copy_from_slice(&source[17..]);
     assert_eq!(read(two, 36), Answer::new(0, &expected));
+    rows(&["tcb.copy.frame", "context.spsr.copy"]);
     two.copy_registers(
         one,
         CopyRegisters {
@@ -161,6 +180,7 @@ fn copying(system: &mut System) {
     )
     .expect("to copy");
     assert_eq!(read(two, 36), Answer::new(0, &source));
+    row("tcb.copy.self");
     two.copy_registers(
         two,
         CopyRegisters {
@@ -172,6 +192,7 @@ fn copying(system: &mut System) {
     .expect("itself");
     assert_eq!(read(two, 36), Answer::new(0, &source));
 
+    row("tcb.copy.resume");
     // Resuming the target makes a running thread a copy of another.
     let puppet = Puppet::new(system, 0, 100);
     let program = call_registers(-1000, 1, 2, [3, 4, 5, 6], 7);
@@ -196,7 +217,9 @@ fn copying(system: &mut System) {
 
 fn thread_pointer(system: &mut System, tcb: Cap<Tcb>) {
     let set = |words: &[u64]| invoke(tcb.bits(), Invocation::TcbSetTlsBase, &[], words);
+    row("tcb.tls.truncated");
     assert_eq!(set(&[]), answer::truncated());
+    row("tcb.tls.effect");
     assert_eq!(set(&[0x1234_5678_9abc_def0]), answer::ok());
     assert_eq!(
         tcb.read_registers(false).expect("to read").tpidr_el0,
@@ -216,8 +239,10 @@ fn thread_pointer(system: &mut System, tcb: Cap<Tcb>) {
 
 fn flags(tcb: Cap<Tcb>) {
     let set = |words: &[u64]| invoke(tcb.bits(), Invocation::TcbSetFlags, &[], words);
+    row("tcb.flags.truncated");
     assert_eq!(set(&[]), answer::truncated());
     assert_eq!(set(&[0]), answer::truncated());
+    rows(&["tcb.flags.result", "tcb.flags.mask"]);
     assert_eq!(set(&[0, 0]), Answer::new(0, &[0]));
     assert_eq!(
         set(&[0, u64::MAX]),

@@ -9,6 +9,7 @@ use libsel4::{BootInfo, Cap, Message, System, Tcb, init, root_task};
 use tern_target_tests::objects::{
     Answer, Ended, Pause, Puppet, Settler, call_registers, info, invoke_label, kind,
 };
+use tern_target_tests::rows::{row, rows};
 
 root_task!(main);
 
@@ -24,14 +25,32 @@ fn main(boot: &'static BootInfo) {
     let mut system = System::new(boot);
     let pause = Pause::new(&mut system);
     for core in 0..boot.cores() {
+        rows(&[
+            "tcb.suspend.running",
+            "tcb.resume.running",
+            "context.pc.suspended",
+        ]);
         running(&mut system, &pause, core);
     }
     let settler = Settler::new(&mut system);
     for core in 0..boot.cores() {
+        rows(&[
+            "tcb.suspend.blocked",
+            "tcb.resume.again",
+            "tcb.resume.blocked",
+            "context.pc.blocked",
+        ]);
         blocked(&mut system, &settler, core);
+        rows(&["tcb.suspend.self", "tcb.suspend.self-elsewhere"]);
         by_itself(&mut system, &settler, core);
     }
+    rows(&[
+        "tcb.suspend.blocked",
+        "tcb.resume.again",
+        "context.pc.blocked",
+    ]);
     callers(&mut system, &settler);
+    row("tcb.suspend.errors");
     labels_only(&mut system);
 }
 

@@ -11,8 +11,9 @@ use core::time::Duration;
 use libsel4::abi::Invocation;
 use libsel4::{
     BootInfo, Cap, Error, Message, SchedContext, ThreadBuilder, init, ipc_buffer, root_task,
-    syscall,
+    syscall, time,
 };
+use tern_target_tests::rows::{row, rows};
 use tern_target_tests::sched::{Bench, exact_time};
 
 root_task!(main);
@@ -21,8 +22,20 @@ const MIN: u64 = 20;
 
 fn main(boot: &'static BootInfo) {
     let mut bench = Bench::new(boot);
+    rows(&[
+        "sched.time.smallest",
+        "refill.configure.max",
+        "refill.configure.round-robin",
+    ]);
     errors(&mut bench);
+    rows(&[
+        "consumed.resets",
+        "consumed.at-charge",
+        "default.sc.consumed",
+        "sched.commit.switch",
+    ]);
     consumed(&mut bench);
+    rows(&["default.sc.bind-blocked", "refill.configure.schedules"]);
     not_ready(&mut bench);
 }
 
@@ -31,20 +44,26 @@ fn errors(bench: &mut Bench) {
     let sc = bench.system.sched_context(0).unwrap();
     let wrong: Cap<SchedContext> = init::TCB.cast();
     let configure = |sc, budget, period, extra| control.configure(sc, budget, period, extra, 0);
+    row("sched-control.greatest");
     // The greatest budget is what the kernel says it is, in every error.
     let Err(Error::RangeError { min: MIN, max }) = configure(sc, u64::MAX, 0, 0) else {
         panic!("the greatest budget");
     };
     let range = |max| Err(Error::RangeError { min: MIN, max });
+    rows(&["sched-control.greatest", "sched-control.order"]);
     assert_eq!(configure(wrong, max + 1, 0, 99), range(max));
     assert_eq!(configure(wrong, 0, max + 1, 99), range(max));
+    rows(&["sched-control.smallest", "sched-control.order"]);
     assert_eq!(configure(wrong, 19, 5, 99), range(max));
     assert_eq!(configure(wrong, 20, 19, 99), range(max));
+    rows(&["sched-control.budget", "sched-control.order"]);
     assert_eq!(configure(wrong, 1001, 1000, 99), range(1000));
+    rows(&["sched-control.kind", "sched-control.order"]);
     assert_eq!(
         configure(wrong, 1000, 1000, 99),
         Err(Error::InvalidCapability { index: 1 })
     );
+    row("sched-control.refills");
     assert_eq!(
         configure(sc, 1000, 2000, 1),
         Err(Error::RangeError { min: 0, max: 0 })
@@ -55,20 +74,29 @@ fn errors(bench: &mut Bench) {
         Err(Error::RangeError { min: 0, max: 8 })
     );
     assert_eq!(configure(larger, 1000, 2000, 8), Ok(()));
+    row("sched-control.greatest-value");
+    let hertz = time::counter_frequency();
+    let whole = [1_000_000, 1_000, 1]
+        .into_iter()
+        .find(|&unit| hertz.is_multiple_of(unit));
+    assert_eq!(max, u64::MAX / (hertz / whole.unwrap()) / 8);
     assert_eq!(configure(sc, max, max, 0), Ok(()));
     assert_eq!(configure(sc, MIN, MIN, 0), Ok(()));
+    row("sched-control.truncated");
     // Too little: first the capabilities, then the words.
     let label = Invocation::SchedControlConfigureFlags.label();
-    let short = Message::new(label).words(&[1000, 1000, 0, 0]);
+    let short = Message::new(label).words(&[u64::MAX, 0, 0, 0]);
     assert_eq!(syscall::call(control.bits(), short).label(), 7);
     ipc_buffer::set_cap(0, sc.bits());
     assert_eq!(syscall::call(control.bits(), short.cap(sc)).label(), 7);
+    rows(&["sched-control.label", "sched-context.label"]);
     let other = Message::new(Invocation::SchedContextConsumed.label());
     assert_eq!(syscall::call(control.bits(), other).label(), 3);
     assert_eq!(syscall::call(sc.bits(), Message::new(label)).label(), 3);
 }
 
 fn consumed(bench: &mut Bench) {
+    row("sched-context.consumed");
     let fresh = bench.system.sched_context(0).unwrap();
     assert_eq!(fresh.consumed(), Ok(Duration::ZERO));
     let spinner = bench.spinner(0, 100);
@@ -88,6 +116,7 @@ fn consumed(bench: &mut Bench) {
 }
 
 fn not_ready(bench: &mut Bench) {
+    rows(&["sched-context.bind.blocked", "tcb.params.blocked"]);
     let (waiting, gate) = bench.parked("waiting", 0, 100, || ());
     let fresh = bench.system.sched_context(0).unwrap();
     assert_eq!(fresh.bind(waiting.tcb()), Err(Error::IllegalOperation));

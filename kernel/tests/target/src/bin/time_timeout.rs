@@ -10,6 +10,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
 use libsel4::{BootInfo, Budget, Fault, Message, ThreadBuilder, root_task, syscall};
+use tern_target_tests::rows::{row, rows};
 use tern_target_tests::sched::{Bench, counter, spin};
 
 root_task!(main);
@@ -23,9 +24,18 @@ const BUDGET: Budget = Budget::Periodic {
 fn main(boot: &'static BootInfo) {
     let mut bench = Bench::new(boot);
     for core in 0..bench.cores() {
+        rows(&[
+            "fault.timeout.words",
+            "sched.charge.timeout",
+            "fault.reply.label",
+            "refill.configure.badge",
+        ]);
         spinning(&mut bench, core);
+        row("sched.yield.no-timeout");
         yielding(&mut bench, core);
+        row("sched.charge.timeout");
         in_server(&mut bench, core);
+        rows(&["sched.charge.no-timeout-rr", "sched.release.round-robin"]);
         round_robin(&mut bench, core);
     }
 }

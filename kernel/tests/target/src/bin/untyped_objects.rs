@@ -9,6 +9,7 @@ use libsel4::{
     BootInfo, CNode, Cap, CapRights, SlotPath, SmallPage, System, Untyped, init, root_task,
 };
 use tern_target_tests::objects::{Window, answer, invoke, kind};
+use tern_target_tests::rows::{row, rows};
 
 root_task!(main);
 
@@ -41,6 +42,38 @@ fn make(untyped: Cap<Untyped>, kind: ObjectType, size: u64, node: Cap<CNode>, at
 }
 
 fn every_type(system: &mut System) {
+    rows(&[
+        "object.untyped",
+        "object.untyped.bounds",
+        "object.tcb",
+        "object.endpoint",
+        "object.notification",
+        "object.cnode",
+        "object.sched-context",
+        "object.reply",
+        "object.vspace",
+        "object.small-page",
+        "object.large-page",
+        "object.page-table",
+        "object.size-ignored",
+        "object.memory.watermark",
+        "object.memory.granularity",
+        "object.memory.reset",
+        "untyped.room.childless",
+        "untyped.children",
+        "cdt.retype",
+        "revoke.untyped",
+        "object.cap-type.frame",
+        "object.cap-type.untyped",
+        "object.cap-type.page-table",
+        "object.cap-type.endpoint",
+        "object.cap-type.notification",
+        "object.cap-type.reply",
+        "object.cap-type.vspace",
+        "object.cap-type.cnode",
+        "object.cap-type.thread",
+        "object.cap-type.sched-context",
+    ]);
     let node = system.cnode(1).expect("a CNode");
     for (object, size, bits, expected) in [
         (ObjectType::Untyped, 4, 4, cap_type::UNTYPED),
@@ -87,6 +120,7 @@ fn every_type(system: &mut System) {
 
 /// Objects are aligned to their size; what is skipped is lost until all is given back.
 fn alignment(system: &mut System) {
+    rows(&["object.memory.alignment", "object.memory.granularity"]);
     let untyped = system.untyped(14).expect("memory");
     let node = system.cnode(4).expect("a CNode");
     let address = |system: &mut System, index| {
@@ -108,6 +142,7 @@ fn alignment(system: &mut System) {
     make(untyped, ObjectType::Tcb, 0, node, 2, 1);
     assert_eq!(free(untyped), (1 << 14) - 8192);
     make(untyped, ObjectType::Reply, 0, node, 3, 1);
+    row("object.memory.capacity");
     // The room that is left is 8160 bytes; it is measured before the alignment, which two pages do not pass.
     let words = [ObjectType::SmallPage as u64, 0, 0, 0, 4, 2];
     let two = invoke(
@@ -121,6 +156,11 @@ fn alignment(system: &mut System) {
     assert_eq!(address(system, 4), start + 3 * 4096);
     assert_eq!(free(untyped), 0);
 
+    rows(&[
+        "object.memory.reset",
+        "object.memory.watermark",
+        "object.memory.contiguous",
+    ]);
     // Deleting all but one child gives nothing back; deleting the last one gives everything back.
     for index in [0, 1, 2, 3] {
         node.delete(index, 4).expect("to delete");
@@ -143,6 +183,7 @@ fn alignment(system: &mut System) {
 }
 
 fn fan_out(system: &mut System) {
+    rows(&["limit.fan-out", "untyped.count"]);
     let untyped = system.untyped(12).expect("memory");
     let node = system.cnode(9).expect("a CNode");
     let words = [ObjectType::Endpoint as u64, 0, 0, 0, 0, 257];
@@ -173,6 +214,7 @@ fn fan_out(system: &mut System) {
 }
 
 fn reuse_is_zero(system: &mut System) {
+    row("object.memory.zero");
     let untyped = system.untyped(15).expect("memory");
     let node = system.cnode(3).expect("a CNode");
     let slots: [SlotPath; 8] = core::array::from_fn(|_| system.slot().expect("a slot"));
@@ -197,6 +239,7 @@ fn reuse_is_zero(system: &mut System) {
 
 /// A copy of untyped memory has the memory; the source counts as used up until the copy is gone.
 fn copies(system: &mut System) {
+    rows(&["object.memory.copy", "cdt.untyped", "cnode.copy.untyped"]);
     let untyped = system.untyped(12).expect("memory");
     let copy = system.copy(untyped, CapRights::empty()).expect("a copy");
     assert_eq!(free(untyped), 0);

@@ -3,12 +3,13 @@
 #![no_std]
 #![no_main]
 
-use libsel4::abi::{Invocation, USER_TOP};
+use libsel4::abi::{Invocation, ObjectType, USER_TOP};
 use libsel4::{
-    BootInfo, CapRights, LargePage, SmallPage, System, UserContext, VSpace, VmAttributes, init,
-    root_task,
+    BootInfo, Cap, CapRights, LargePage, SmallPage, System, UserContext, VSpace, VmAttributes,
+    init, root_task,
 };
-use tern_target_tests::objects::{Puppet, Window, answer, invoke, invoke_label, object};
+use tern_target_tests::objects::{Answer, Puppet, Window, answer, invoke, invoke_label, object};
+use tern_target_tests::rows::{row, rows};
 
 root_task!(main);
 
@@ -36,6 +37,11 @@ fn main(boot: &'static BootInfo) {
 fn pages(system: &mut System) {
     let page = object::<SmallPage>(system);
     let large = object::<LargePage>(system);
+    rows(&[
+        "page.cache.truncated",
+        "page.cache.not-mapped",
+        "page.cache.order",
+    ]);
     for method in ON_PAGES {
         let ask = |words: &[u64]| invoke(page.bits(), method, &[], words);
         assert_eq!(ask(&[0]), answer::truncated(), "{method:?}");
@@ -47,9 +53,22 @@ fn pages(system: &mut System) {
     }
     let window = Window::map(system, page);
     Window::map(system, large);
+    rows(&[
+        "page.cache.empty-range",
+        "page.cache.outside",
+        "page.cache.keeps",
+        "page.cache.order",
+    ]);
     for method in ON_PAGES {
         let ask = |words: &[u64]| invoke(page.bits(), method, &[], words);
-        for (start, end) in [(0, 0), (5, 5), (5, 4), (9000, 9000), (u64::MAX, 0)] {
+        for (start, end) in [
+            (0, 0),
+            (5, 5),
+            (5, 4),
+            (9000, 9000),
+            (9000, 8999),
+            (u64::MAX, 0),
+        ] {
             assert_eq!(
                 ask(&[start, end]),
                 answer::invalid_argument(1),
@@ -80,6 +99,7 @@ fn pages(system: &mut System) {
             assert!(window.is_all(7));
         }
     }
+    row("page.cache.read-only");
     // Lines may be thrown away only where they could be written.
     let vaddr = window.start() as u64;
     for rights in [CapRights::READ, CapRights::empty()] {
@@ -97,6 +117,7 @@ fn pages(system: &mut System) {
         }
     }
     // Replaced by another page.
+    rows(&["page.cache.stale", "page.cache.order"]);
     let other = object::<SmallPage>(system);
     other
         .map(
@@ -111,12 +132,32 @@ fn pages(system: &mut System) {
         assert_eq!(seen, answer::invalid_capability(0), "{method:?}");
         let seen = invoke(page.bits(), method, &[], &[0, 0]);
         assert_eq!(seen, answer::invalid_argument(1), "{method:?}");
+        let seen = invoke(page.bits(), method, &[], &[0, 4097]);
+        assert_eq!(seen, answer::invalid_argument(0), "{method:?}");
     }
     // The physical address is the frame's, mapped or not.
+    row("page.address");
     let address = page.get_address().expect("an address");
     page.unmap().expect("to unmap");
     assert_eq!(page.get_address(), Ok(address));
     assert_eq!(address % 4096, 0);
+    let seen = invoke(
+        page.bits(),
+        Invocation::PageGetAddress,
+        &[0],
+        &[1, 2, 3, 4, 5],
+    );
+    assert_eq!(seen, Answer::new(0, &[address]));
+    let parts = system.untyped(13).expect("memory");
+    let slots = [0; 2].map(|_| system.slot().expect("a slot").index);
+    let [low, high] = slots.map(|slot| {
+        let made = parts.retype_into(ObjectType::SmallPage, 0, init::CNODE, slot);
+        made.expect("a page");
+        Cap::<SmallPage>::from_bits(slot)
+            .get_address()
+            .expect("an address")
+    });
+    assert_eq!(high, low + 4096, "neighbours in one untyped");
 }
 
 fn spaces(system: &mut System) {
@@ -125,10 +166,21 @@ fn spaces(system: &mut System) {
     let window = Window::map(system, page);
     let vaddr = window.start() as u64;
     let hole = system.addresses(8192, 4096).expect("addresses").start as u64;
+    row("vspace.label");
     for label in [0, 1, 43, 44, 46, 54] {
         let seen = invoke_label(init::VSPACE.bits(), label, &[], &[0; 6]);
         assert_eq!(seen, answer::illegal_operation(), "label {label}");
     }
+    rows(&[
+        "vspace.cache.truncated",
+        "vspace.cache.empty-range",
+        "vspace.cache.user-top",
+        "vspace.cache.no-asid",
+        "vspace.cache.unmapped",
+        "vspace.cache.leaves-page",
+        "vspace.cache.works",
+        "vspace.cache.order",
+    ]);
     for method in ON_SPACES {
         let on = |space, words: &[u64]| invoke(space, method, &[], words);
         let ask = |start, end| on(init::VSPACE.bits(), &[start, end]);
@@ -174,7 +226,10 @@ fn spaces(system: &mut System) {
         VmAttributes::default(),
     )
     .expect("to map");
+    rows(&["vspace.cache.read-only", "vspace.cache.order"]);
     for method in ON_SPACES {
+        let seen = invoke(init::VSPACE.bits(), method, &[], &[vaddr, vaddr + 4097]);
+        assert_eq!(seen, answer::range(vaddr, vaddr + 4095), "{method:?}");
         let seen = invoke(init::VSPACE.bits(), method, &[], &[vaddr, vaddr + 64]);
         let refused = method == Invocation::VSpaceInvalidateData;
         let expected = if refused {
@@ -188,6 +243,7 @@ fn spaces(system: &mut System) {
 
 /// Code that is written is executed after it was unified, on every core.
 fn new_code(system: &mut System) {
+    rows(&["page.cache.unify", "vspace.cache.unify"]);
     const MOV_X0: u64 = 0xd280_0000;
     const UDF: u64 = 0;
     let page = object::<SmallPage>(system);

@@ -1,0 +1,155 @@
+//! How long interrupts stay masked: the longest stretches of each core, for builds with `TRACK_MASKED`. Others pay
+//! nothing.
+//!
+//! A stretch begins at an entry, and again wherever long work has looked and found nothing more urgent
+//! ([`crate::preempt`]): an interrupt that comes later waits from then on at most. It is *whole* until the next such
+//! look, the return to user level or the sleep of an idle core; waiting for locks and for other cores is in it. The
+//! part in which the core has the locks is *held*: what it costs the others. The unit is that of the cycle counter; an
+//! emulator that counts instructions counts those of all cores, so what others do meanwhile is in the figures.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use crate::{
+    access::Kernel,
+    arch,
+    config::{MAX_NUM_NODES, TRACK_MASKED},
+    entry::Cause,
+    object::TcbRef,
+    types::CoreId,
+};
+
+/// Instructions outside the two readings: the vector, saving and restoring the registers (`trap.s`), and the calls in
+/// between. Counted from the source, rounded up.
+const TRAP: u64 = 100;
+
+/// What a core was in the kernel for, as one number: see [`describe`].
+const INTERRUPT: u64 = 1 << 32;
+const EXCEPTION: u64 = 2 << 32;
+const SYSCALL: u64 = 3 << 32;
+
+/// Written by its core only, but for the reset.
+#[repr(align(64))]
+struct Stretches {
+    entered: AtomicU64,
+    reason: AtomicU64,
+    whole: AtomicU64,
+    whole_reason: AtomicU64,
+    held: AtomicU64,
+    held_reason: AtomicU64,
+}
+
+static CORES: [Stretches; MAX_NUM_NODES] = [const {
+    Stretches {
+        entered: AtomicU64::new(0),
+        reason: AtomicU64::new(0),
+        whole: AtomicU64::new(0),
+        whole_reason: AtomicU64::new(0),
+        held: AtomicU64::new(0),
+        held_reason: AtomicU64::new(0),
+    }
+}; MAX_NUM_NODES];
+
+/// The longest stretches of a core since the last [`reset`], and what the core was in the kernel for.
+#[derive(Clone, Copy, Debug)]
+pub struct Longest {
+    pub whole: u64,
+    pub whole_reason: u64,
+    pub held: u64,
+    pub held_reason: u64,
+}
+
+/// The core entered the kernel.
+pub fn begin(me: CoreId) {
+    if TRACK_MASKED {
+        CORES[me.index()]
+            .entered
+            .store(arch::cycles(), Ordering::Relaxed);
+    }
+}
+
+/// The core is about to leave the kernel, or to sleep until an interrupt.
+pub fn end(me: CoreId) {
+    if TRACK_MASKED {
+        let core = &CORES[me.index()];
+        let length = TRAP + arch::cycles() - core.entered.load(Ordering::Relaxed);
+        let reason = core.reason.load(Ordering::Relaxed);
+        note(&core.whole, &core.whole_reason, length, reason);
+    }
+}
+
+/// The time at which the locks were taken, for [`released`].
+pub fn locked() -> u64 {
+    if TRACK_MASKED { arch::cycles() } else { 0 }
+}
+
+/// The locks that were taken at `since` are about to be released.
+pub fn released(me: CoreId, since: u64) {
+    if TRACK_MASKED {
+        let core = &CORES[me.index()];
+        let reason = core.reason.load(Ordering::Relaxed);
+        let length = arch::cycles() - since;
+        note(&core.held, &core.held_reason, length, reason);
+    }
+}
+
+/// Remembers what the entry is for.
+pub fn set_reason(k: &Kernel<'_>, caller: Option<TcbRef>, cause: Cause) {
+    if TRACK_MASKED {
+        let reason = match (cause, caller) {
+            (Cause::Interrupt, _) | (_, None) => INTERRUPT,
+            (Cause::Syscall, Some(caller)) => {
+                let x = &k.get(caller.context()).x;
+                let label = sel4_abi::MessageInfo(x[1]).label();
+                SYSCALL | x[7].wrapping_neg() << 16 & 0xffff_0000 | label & 0xffff
+            }
+            _ => EXCEPTION,
+        };
+        CORES[k.me().index()]
+            .reason
+            .store(reason, Ordering::Relaxed);
+    }
+}
+
+/// What a core measured.
+pub fn longest(core: CoreId) -> Longest {
+    let core = &CORES[core.index()];
+    let read = |word: &AtomicU64| word.load(Ordering::Relaxed);
+    Longest {
+        whole: read(&core.whole),
+        whole_reason: read(&core.whole_reason),
+        held: read(&core.held),
+        held_reason: read(&core.held_reason),
+    }
+}
+
+/// Measures anew on all cores. The entries that are under way count.
+pub fn reset() {
+    for core in &CORES {
+        for word in [
+            &core.whole,
+            &core.whole_reason,
+            &core.held,
+            &core.held_reason,
+        ] {
+            word.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A reason in words: kind, number of the system call without its sign, label of its message.
+pub fn describe(reason: u64) -> (&'static str, u64, u64) {
+    let kind = match reason >> 32 << 32 {
+        SYSCALL => "system call",
+        INTERRUPT => "interrupt",
+        EXCEPTION => "exception",
+        _ => "nothing",
+    };
+    (kind, reason >> 16 & 0xffff, reason & 0xffff)
+}
+
+fn note(longest: &AtomicU64, its_reason: &AtomicU64, length: u64, reason: u64) {
+    if length > longest.load(Ordering::Relaxed) {
+        longest.store(length, Ordering::Relaxed);
+        its_reason.store(reason, Ordering::Relaxed);
+    }
+}
