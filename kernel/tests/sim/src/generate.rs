@@ -457,7 +457,13 @@ impl Generator {
         };
         let address = CODE + (r.below(4) << 30) + (r.below(3) << 21) + (r.below(4) << 12);
         let (frame, table) = (r.slot(&w.frames), r.slot(&w.tables));
-        match r.below(14) {
+        match r.below(15) {
+            14 => Call::invoke(
+                slot::INIT_THREAD_CNODE,
+                I::CNodeDelete,
+                &[],
+                &[r.slot(&w.vspaces), DEPTH],
+            ),
             0..5 => Call::invoke(table, I::PageTableMap, &[vspace], &[address, 3]),
             5 => Call::invoke(table, I::PageTableUnmap, &[], &[]),
             6..9 => Call::invoke(
