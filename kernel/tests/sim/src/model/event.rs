@@ -1,0 +1,104 @@
+//! What a core was asked to do, with every capability address resolved: capability spaces are outside the model.
+
+use sel4_abi::Syscall;
+
+use super::state::{Failure, Fault, Id, Rights};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cap {
+    Null,
+    /// What is left of an object while it is deleted.
+    Zombie,
+    Endpoint {
+        id: Id,
+        badge: u64,
+        rights: Rights,
+    },
+    Notification {
+        id: Id,
+        badge: u64,
+        rights: Rights,
+    },
+    Reply {
+        id: Id,
+        grant: bool,
+    },
+    Thread(Id),
+    Context {
+        id: Id,
+        /// How many extra refills it has room for.
+        room: u64,
+    },
+    Control {
+        core: u16,
+    },
+    /// Something that the model does not know.
+    Other,
+}
+
+/// A capability address and what it led to.
+#[derive(Clone, Copy, Debug)]
+pub struct Operand {
+    pub address: u64,
+    pub cap: Result<Cap, Failure>,
+}
+
+/// What comes along with an invocation.
+#[derive(Clone, Debug)]
+pub struct Args {
+    /// All words of the message that can be read.
+    pub words: Vec<u64>,
+    /// The extra capabilities, or the address of the first that led nowhere.
+    pub extra: Result<Vec<Cap>, (u64, Failure)>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// An interrupt, and the notification and badge by which its handler is told.
+    Interrupt(Option<(Id, u64)>),
+    Syscall {
+        call: Syscall,
+        x0: Operand,
+        x6: Operand,
+        x8: Operand,
+        args: Args,
+    },
+    Fault(Fault),
+    /// A memory fault whose reason is gone by now.
+    Outdated,
+    /// The use of floating-point registers that the thread does not have at the moment.
+    FloatingPoint {
+        syndrome: u32,
+    },
+    Debug,
+}
+
+/// The part of a core's work that a section of code under the locks does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The first section after a trap.
+    Entry,
+    /// The core queues, since it wants others to stop.
+    Queueing,
+    /// Others have been asked to stop.
+    Holding,
+    /// The core has stopped.
+    Parked,
+    /// It was stopped while it queued, and goes on queueing.
+    ParkedInQueue,
+}
+
+/// How a section ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The core is about to leave the kernel.
+    Left,
+    /// It has stopped for another core.
+    Parked,
+    /// It will go on in the kernel.
+    Waits,
+}
+
+/// What the model does not judge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outside(pub &'static str);

@@ -1,0 +1,233 @@
+//! System calls: from registers to what they do.
+
+use sel4_abi::{ErrorCode, MessageInfo, Syscall};
+
+use super::Step;
+use super::endpoint::Send;
+use super::event::{Args, Cap, Event, Operand, Outside};
+use super::invoke::{Failed, Message};
+use super::state::{Doing, Fault, Id, Word};
+
+/// How a capability is invoked.
+#[derive(Clone, Copy)]
+struct Mode {
+    call: bool,
+    blocking: bool,
+    can_donate: bool,
+    /// The first half of a combined call.
+    first: bool,
+}
+
+const fn mode(call: bool, blocking: bool, can_donate: bool, first: bool) -> Mode {
+    Mode {
+        call,
+        blocking,
+        can_donate,
+        first,
+    }
+}
+
+const CALL: Mode = mode(true, true, true, false);
+const SEND: Mode = mode(false, true, false, false);
+const NB_SEND: Mode = mode(false, false, false, false);
+const FIRST: Mode = mode(false, false, true, true);
+
+/// The invoked capability is not one for this.
+fn refused() -> (u64, Vec<Word>) {
+    (ErrorCode::InvalidCapability as u64, vec![Word::new(0)])
+}
+
+impl Step<'_> {
+    /// Whether the call invokes an object other than those of messages. Such a thread counts as one that starts again
+    /// until the invocation is over.
+    pub(super) fn invokes_object(&self, event: &Event) -> Result<bool, Outside> {
+        let Event::Syscall {
+            call, x0, x6, x8, ..
+        } = event
+        else {
+            return Ok(false);
+        };
+        let cap = match call {
+            Syscall::Call | Syscall::Send | Syscall::NBSend => x0.cap,
+            Syscall::ReplyRecv | Syscall::NBSendWait => x6.cap,
+            Syscall::NBSendRecv => x8.cap,
+            _ => return Ok(false),
+        };
+        match cap {
+            Ok(Cap::Thread(_) | Cap::Context { .. } | Cap::Control { .. }) => Ok(true),
+            Ok(Cap::Reply { .. }) => Ok(false),
+            _ => Err(Outside("part of an invocation")),
+        }
+    }
+
+    pub(super) fn syscall(&mut self, caller: Id, event: &Event) -> Result<(), Outside> {
+        let Event::Syscall {
+            call,
+            x0,
+            x6,
+            x8,
+            args,
+        } = event
+        else {
+            unreachable!("a system call");
+        };
+        let first = match call {
+            Syscall::ReplyRecv | Syscall::NBSendWait => Some(x6),
+            Syscall::NBSendRecv => Some(x8),
+            _ => None,
+        };
+        if let Some(target) = first {
+            self.send_phase(caller, target, args, FIRST)?;
+            if args.extra.as_ref().is_ok_and(|caps| !caps.is_empty())
+                && !matches!(x0.cap, Ok(Cap::Endpoint { .. } | Cap::Notification { .. }))
+            {
+                return Err(Outside("the second phase may find a new capability"));
+            }
+        }
+        match call {
+            Syscall::Call => self.send_phase(caller, x0, args, CALL)?,
+            Syscall::Send => self.send_phase(caller, x0, args, SEND)?,
+            Syscall::NBSend => self.send_phase(caller, x0, args, NB_SEND)?,
+            Syscall::ReplyRecv | Syscall::NBSendRecv | Syscall::Recv => {
+                self.receive_phase(caller, x0, Some(x6), true);
+            }
+            Syscall::NBRecv => self.receive_phase(caller, x0, Some(x6), false),
+            Syscall::NBSendWait | Syscall::Wait => self.receive_phase(caller, x0, None, true),
+            Syscall::NBWait => self.receive_phase(caller, x0, None, false),
+            Syscall::Yield => {
+                if self.core().payer.is_some() {
+                    self.end_slice(false);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn send_phase(
+        &mut self,
+        caller: Id,
+        target: &Operand,
+        args: &Args,
+        mode: Mode,
+    ) -> Result<(), Outside> {
+        let missing = match (target.cap, &args.extra) {
+            (Err(failure), _) => Some((target.address, failure)),
+            (_, Err(missing)) => Some(*missing),
+            _ => None,
+        };
+        if let Some((address, failure)) = missing {
+            if mode.blocking {
+                let in_receive = false;
+                self.raise(
+                    caller,
+                    Fault::Cap {
+                        address,
+                        in_receive,
+                        failure,
+                    },
+                );
+            }
+            return Ok(());
+        }
+        let (Ok(cap), Ok(extra)) = (target.cap, &args.extra) else {
+            unreachable!("checked");
+        };
+        let (label, words) = match cap {
+            Cap::Endpoint { id, badge, rights } if rights.write => {
+                let how = Send {
+                    blocking: mode.blocking,
+                    call: mode.call,
+                    can_donate: mode.can_donate,
+                    badge,
+                    grant: rights.grant,
+                    grant_reply: rights.grant_reply,
+                };
+                self.send(caller, id, how);
+                return Ok(());
+            }
+            Cap::Notification { id, badge, rights } if rights.write => {
+                self.signal(id, badge);
+                (0, Vec::new())
+            }
+            // Without the right to write, and what only a plain call may invoke.
+            Cap::Endpoint { .. } | Cap::Notification { .. } => refused(),
+            Cap::Reply { id, grant } => {
+                self.reply(caller, id, grant);
+                (0, Vec::new())
+            }
+            Cap::Thread(_) | Cap::Context { .. } | Cap::Control { .. } if mode.first => refused(),
+            _ => {
+                let label = MessageInfo(self.state.threads[caller].x[1].value).label();
+                self.state.threads[caller].doing = Doing::Restart;
+                let answer = self.invoke(caller, cap, &Message::new(label, args, extra));
+                let goes_on = self.state.threads[caller].doing == Doing::Restart;
+                let answer = match answer {
+                    Ok(words) => (0, words),
+                    Err(Failed::Error(error)) => {
+                        let words = error.words.into_iter().map(Word::new).collect();
+                        (error.code as u64, words)
+                    }
+                    Err(Failed::Outside(outside)) => return Err(outside),
+                };
+                if !goes_on {
+                    return Ok(());
+                }
+                self.state.threads[caller].doing = Doing::Running;
+                answer
+            }
+        };
+        if mode.call {
+            let length = self.put_words(caller, &words);
+            let x = &mut self.state.threads[caller].x;
+            x[0] = Word::new(0);
+            x[1] = Word::new(MessageInfo::new(label, 0, 0, length).0);
+        }
+        Ok(())
+    }
+
+    fn receive_phase(
+        &mut self,
+        caller: Id,
+        source: &Operand,
+        reply: Option<&Operand>,
+        blocking: bool,
+    ) {
+        let missing = super::state::Failure {
+            count: 2,
+            words: [
+                sel4_abi::LookupFailureKind::MissingCapability as u64,
+                0,
+                0,
+                0,
+            ],
+        };
+        let fault = |address, failure| Fault::Cap {
+            address,
+            in_receive: true,
+            failure,
+        };
+        match source.cap {
+            Err(failure) => self.raise(caller, fault(source.address, failure)),
+            Ok(Cap::Endpoint { id, rights, .. }) if rights.read => {
+                let object = match reply.map(|reply| (reply.address, reply.cap)) {
+                    None => None,
+                    Some((_, Ok(Cap::Reply { id, .. }))) => Some(id),
+                    Some((address, Ok(_))) => return self.raise(caller, fault(address, missing)),
+                    Some((address, Err(failure))) => {
+                        return self.raise(caller, fault(address, failure));
+                    }
+                };
+                self.receive(caller, id, blocking, object);
+            }
+            Ok(Cap::Notification { id, rights, .. })
+                if rights.read
+                    && self.state.notifications[id]
+                        .bound
+                        .is_none_or(|bound| bound == caller) =>
+            {
+                self.wait(caller, id, blocking);
+            }
+            Ok(_) => self.raise(caller, fault(source.address, missing)),
+        }
+    }
+}
