@@ -376,6 +376,21 @@ impl Machine {
         }
     }
 
+    /// Whether a core in the kernel, when it goes on, may get the last of the locks, and with it the right to change
+    /// things. Nobody has that right then.
+    pub fn may_get_last_lock(&self, core: usize) -> bool {
+        let locks = self.system.core_locks(self.num_cores());
+        let (last, others) = locks.split_last().expect("a core has a lock");
+        match self.stops[core] {
+            Stop::Lock(word, _) => {
+                let start = (&raw const *last).addr();
+                (start..start + size_of_val(last)).contains(&word.addr())
+            }
+            Stop::Point => !last.is_held() && others.iter().all(|lock| lock.is_held()),
+            Stop::User | Stop::Publish | Stop::Event | Stop::Interrupt => false,
+        }
+    }
+
     /// Lets a core in the kernel go on.
     pub fn go(&mut self, core: usize) {
         debug_assert!(self.can_go(core));

@@ -55,6 +55,8 @@ pub struct Step<'a> {
     /// The state afterwards: only for the refills of contexts that were charged or configured in this section.
     after: &'a State,
     recharged: Vec<Id>,
+    /// Something depended on a moment that cannot be told any more.
+    is_unsure: bool,
 }
 
 impl<'a> Step<'a> {
@@ -65,6 +67,7 @@ impl<'a> Step<'a> {
             machine,
             after,
             recharged: Vec::new(),
+            is_unsure: false,
         }
     }
 
@@ -102,6 +105,14 @@ impl<'a> Step<'a> {
 
     /// Does what the section did. The event is what the core entered the kernel for.
     pub fn section(&mut self, phase: Phase, event: &Event, end: End) -> Result<(), Outside> {
+        self.work(phase, event, end)?;
+        if self.is_unsure {
+            return Err(Outside("a refill falls due while the core parks"));
+        }
+        Ok(())
+    }
+
+    fn work(&mut self, phase: Phase, event: &Event, end: End) -> Result<(), Outside> {
         match (phase, end) {
             (Phase::Entry, _) => self.entry(event, end),
             (Phase::Queueing, End::Parked) => {

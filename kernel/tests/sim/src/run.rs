@@ -234,6 +234,10 @@ impl Driver {
                     entered = Some(Cause::Interrupt);
                 }
                 self.machine.pass(1);
+                let k = self.inspect();
+                if let Some(witness) = &mut self.witness {
+                    witness.goes_on(&k, &self.machine, *core);
+                }
                 self.machine.go(*core);
             }
             Step::Interrupt { core } => {
@@ -269,7 +273,7 @@ impl Driver {
         let Some(core) = moved else { return true };
         let mut k = self.inspect();
         if let (Some(witness), Some(cause)) = (&mut self.witness, entered) {
-            witness.enters(&k, &self.machine, core, cause);
+            witness.enters(&k, core, cause);
         }
         if self.machine.stop(core) == Stop::Publish {
             if let Some(witness) = &mut self.witness {

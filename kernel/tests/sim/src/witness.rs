@@ -41,7 +41,8 @@ impl Tally {
 struct Visit {
     phase: Phase,
     cause: Cause,
-    event: Event,
+    /// As of the moment when the core got the locks.
+    event: Option<Event>,
 }
 
 pub struct Witness {
@@ -79,22 +80,34 @@ impl Witness {
     }
 
     /// The core has entered the kernel, and not yet got any lock.
-    pub fn enters(&mut self, k: &Kernel<'_>, machine: &Machine, core: usize, cause: Cause) {
+    pub fn enters(&mut self, k: &Kernel<'_>, core: usize, cause: Cause) {
         if let Some(tcb) = k.core(CoreId(core as u16)).current {
             // What user level did to its registers.
             read::registers(k, tcb, &mut self.state.threads[tcb.address()]);
         }
-        let event = resolve::event(k, machine, core, cause, &mut self.state);
         self.visits[core] = Some(Visit {
             phase: Phase::Entry,
             cause,
-            event,
+            event: None,
         });
+    }
+
+    /// The core is about to go on. If it may get the last lock by that, this is the moment to see what it is asked to do:
+    /// capabilities and shared memory do not change any more.
+    pub fn goes_on(&mut self, k: &Kernel<'_>, machine: &Machine, core: usize) {
+        let Some(visit) = &mut self.visits[core] else {
+            return;
+        };
+        if !machine.may_get_last_lock(core) {
+            return;
+        }
+        let event = resolve::event(k, machine, core, visit.cause, &mut self.state);
+        visit.event = Some(event);
     }
 
     /// The core is about to release its locks.
     pub fn releases(&mut self, k: &mut Kernel<'_>, machine: &Machine, core: usize) {
-        let mut after = read::state(k);
+        let after = read::state(k);
         let flags = k.flags(CoreId(core as u16));
         let end = if !flags.will_look.load(Ordering::Relaxed) {
             End::Left
@@ -104,6 +117,7 @@ impl Witness {
             End::Waits
         };
         let visit = self.visits[core].as_mut().expect("the core has entered");
+        let event = visit.event.as_ref().expect("the core got the locks");
         machine.take_times(core, &mut self.times);
         let oracle = Oracle {
             limits: self.limits,
@@ -112,13 +126,13 @@ impl Witness {
         let mut model = self.state.clone();
         self.tally.sections += 1;
         let step = &mut Step::new(&mut model, core, oracle, &after);
-        match step.section(visit.phase, &visit.event, end) {
+        match step.section(visit.phase, event, end) {
             Ok(()) => {
                 self.tally.judged += 1;
                 if let Some(difference) = compare::states(&model, &after) {
                     panic!(
                         "core {core} did what the model does not, {end:?} in phase {:?} of {:?}: {difference}",
-                        visit.phase, visit.event
+                        visit.phase, event
                     );
                 }
             }
@@ -133,12 +147,6 @@ impl Witness {
         };
         if end == End::Left {
             self.visits[core] = None;
-        }
-        // Capabilities may have changed under those who wait for the locks.
-        for (core, visit) in self.visits.iter_mut().enumerate() {
-            if let Some(visit) = visit {
-                visit.event = resolve::event(k, machine, core, visit.cause, &mut after);
-            }
         }
         self.state = after;
     }

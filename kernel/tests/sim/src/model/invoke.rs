@@ -263,7 +263,7 @@ impl Step<'_> {
     }
 
     /// A thread that waits gets only what it could use at once.
-    fn check_released(&self, context: Id, thread: Id) -> Result<(), Failed> {
+    fn check_released(&mut self, context: Id, thread: Id) -> Result<(), Failed> {
         if self.state.threads[thread].is_blocked() && !self.has_budget(context) {
             return illegal();
         }

@@ -185,13 +185,19 @@ impl Step<'_> {
     }
 
     /// Whether a context can be used now. What was charged in this section is seen in the machine afterwards.
-    pub(super) fn has_budget(&self, context: Id) -> bool {
-        let head = if self.recharged.contains(&context) {
-            self.after.contexts[context].head
-        } else {
-            self.state.contexts[context].head
-        };
-        self.state.contexts[context].active && head.time <= self.core().now
+    pub(super) fn has_budget(&mut self, context: Id) -> bool {
+        if !self.state.contexts[context].active {
+            return false;
+        }
+        let now = self.core().now;
+        if !self.recharged.contains(&context) {
+            return self.state.contexts[context].head.time <= now;
+        }
+        let due = self.after.contexts[context].head.time;
+        // A core that parks charges once more, later than now.
+        let later = self.after.cores[self.me].now;
+        self.is_unsure |= due > now && due <= later;
+        due <= later
     }
 
     /// The core runs nothing for a while: its thread goes back to its queue.
@@ -239,12 +245,12 @@ impl Step<'_> {
 
     /// Lets those run whose refill is due.
     fn awaken(&mut self) {
-        while let Some(&thread) = self.core().release.iter().find(|&&thread| {
+        for thread in self.core().release.clone() {
             let context = self.state.threads[thread].context;
-            self.has_budget(context.expect("who waits for a refill has a context"))
-        }) {
-            self.dequeue(thread);
-            self.wake(thread);
+            if self.has_budget(context.expect("who waits for a refill has a context")) {
+                self.dequeue(thread);
+                self.wake(thread);
+            }
         }
     }
 
