@@ -6,6 +6,7 @@
 //! part of the event, or is looked up in the machine ([`Step::has_budget`]). [`Outside`] says where the model stops.
 
 mod context;
+mod delete;
 mod endpoint;
 mod event;
 mod invoke;
@@ -15,7 +16,7 @@ mod reply;
 mod state;
 mod syscall;
 
-pub use event::{Args, Cap, End, Event, Operand, Outside, Phase};
+pub use event::{Args, Cap, Effect, End, Event, Operand, Outside, Phase};
 pub use state::{
     Above, Choice, Context, Core, Doing, Endpoint, Failure, Fault, Handler, Head, Id, Notification,
     Reply, Rights, State, Table, Thread, Word,
@@ -55,6 +56,7 @@ pub struct Step<'a> {
     /// The state afterwards: only for the refills of contexts that were charged or configured in this section.
     after: &'a State,
     recharged: Vec<Id>,
+    end: End,
     /// Something depended on a moment that cannot be told any more.
     is_unsure: bool,
 }
@@ -67,6 +69,7 @@ impl<'a> Step<'a> {
             machine,
             after,
             recharged: Vec::new(),
+            end: End::Left,
             is_unsure: false,
         }
     }
@@ -103,8 +106,25 @@ impl<'a> Step<'a> {
         self.core_mut().now = now;
     }
 
+    /// The core looks at its clock in the middle of long work.
+    fn stamp_often(&mut self) {
+        while self.machine.times.len() > usize::from(self.end == End::Parked) {
+            self.stamp();
+        }
+    }
+
+    /// Handlers are capabilities, which an invocation outside the model may remove.
+    fn take_handlers_over(&mut self) {
+        for (id, thread) in &mut self.state.threads.0 {
+            if let Some(after) = self.after.threads.get(*id) {
+                (thread.handler, thread.timeout) = (after.handler, after.timeout);
+            }
+        }
+    }
+
     /// Does what the section did. The event is what the core entered the kernel for.
     pub fn section(&mut self, phase: Phase, event: &Event, end: End) -> Result<(), Outside> {
+        self.end = end;
         self.work(phase, event, end)?;
         if self.is_unsure {
             return Err(Outside("a refill falls due while the core parks"));

@@ -5,6 +5,7 @@
 //! leaves nothing behind that would have to be guessed.
 
 mod compare;
+mod effect;
 mod read;
 mod resolve;
 

@@ -33,7 +33,23 @@ pub enum Cap {
         core: u16,
     },
     /// Something that the model does not know.
-    Other,
+    Other {
+        /// The first half of a combined call may invoke it.
+        in_first: bool,
+    },
+}
+
+/// What the invocation of such an object does to those that the model knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    Nothing,
+    /// The last capability to an object goes.
+    Delete(Cap),
+    CancelBadged {
+        endpoint: Id,
+        badge: u64,
+    },
+    Unknown(&'static str),
 }
 
 /// A capability address and what it led to.
@@ -50,6 +66,7 @@ pub struct Args {
     pub words: Vec<u64>,
     /// The extra capabilities, or the address of the first that led nowhere.
     pub extra: Result<Vec<Cap>, (u64, Failure)>,
+    pub effect: Effect,
 }
 
 #[derive(Clone, Debug)]

@@ -3,8 +3,8 @@
 use sel4_abi::{ErrorCode, Invocation, USER_CONTEXT_WORDS};
 
 use super::Step;
-use super::event::{Args, Cap, Outside};
-use super::state::{Handler, Id, Thread, Word};
+use super::event::{Args, Cap, Effect, Outside};
+use super::state::{Doing, Handler, Id, Thread, Word};
 
 /// An error, with its words.
 pub(super) struct Error {
@@ -15,6 +15,10 @@ pub(super) struct Error {
 /// Why an invocation gives no result.
 pub(super) enum Failed {
     Error(Error),
+    /// The answer is outside the model.
+    Untold,
+    /// It is left, and done again later.
+    Preempted,
     Outside(Outside),
 }
 
@@ -44,6 +48,7 @@ pub(super) struct Message<'a> {
     pub(super) label: u64,
     pub(super) words: &'a [u64],
     pub(super) extra: &'a [Cap],
+    effect: Effect,
 }
 
 impl<'a> Message<'a> {
@@ -53,6 +58,7 @@ impl<'a> Message<'a> {
             label,
             words,
             extra,
+            effect: args.effect,
         }
     }
 
@@ -85,8 +91,29 @@ impl Step<'_> {
             Cap::Context { id, .. } => self.invoke_context(caller, id, message),
             Cap::Control { core } => self.invoke_control(core, message),
             Cap::Null | Cap::Zombie => invalid_cap(0),
-            _ => Err(Outside("an invocation of another object").into()),
+            _ => self.invoke_other(caller, message.effect),
         }
+    }
+
+    /// The answer is not known, and capabilities may have gone from anywhere.
+    fn invoke_other(&mut self, caller: Id, effect: Effect) -> Answer {
+        let left =
+            self.after.threads.get(caller).is_some_and(|after| {
+                after.doing == Doing::Restart || after.next_ip == after.fault_ip
+            });
+        self.take_handlers_over();
+        match effect {
+            Effect::Unknown(reason) => return Err(Outside(reason).into()),
+            Effect::Nothing => {}
+            _ if left => return Err(Outside("a deletion left half-way").into()),
+            Effect::Delete(last) => self.delete(last)?,
+            Effect::CancelBadged { endpoint, badge } => self.cancel_badged(endpoint, badge),
+        }
+        self.stamp_often();
+        if left {
+            return Err(Failed::Preempted);
+        }
+        Err(Failed::Untold)
     }
 
     fn invoke_thread(&mut self, caller: Id, thread: Id, m: &Message<'_>) -> Answer {
@@ -139,7 +166,7 @@ impl Step<'_> {
             Some(Invocation::TcbSetTlsBase) => m.require(1, 0)?,
             Some(
                 Invocation::TcbConfigure | Invocation::TcbSetSpace | Invocation::TcbSetIpcBuffer,
-            ) => return Err(Outside("a thread's spaces").into()),
+            ) => return self.invoke_other(caller, Effect::Nothing),
             _ => return illegal(),
         }
         Ok(Vec::new())

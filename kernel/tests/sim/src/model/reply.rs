@@ -49,7 +49,7 @@ impl Step<'_> {
     }
 
     /// The call is over. The newest call of a stack gives the context back to a caller that has none.
-    fn pop(&mut self, reply: Id, caller: Id) {
+    pub(super) fn pop(&mut self, reply: Id, caller: Id) {
         let Above::Context(context) = self.state.replies[reply].above else {
             self.cut(reply);
             self.untie(reply, caller);

@@ -4,7 +4,7 @@ use sel4_abi::{ErrorCode, MessageInfo, Syscall};
 
 use super::Step;
 use super::endpoint::Send;
-use super::event::{Args, Cap, Event, Operand, Outside};
+use super::event::{Args, Cap, Effect, Event, Operand, Outside};
 use super::invoke::{Failed, Message};
 use super::state::{Doing, Fault, Id, Word};
 
@@ -42,7 +42,11 @@ impl Step<'_> {
     /// until the invocation is over.
     pub(super) fn invokes_object(&self, event: &Event) -> Result<bool, Outside> {
         let Event::Syscall {
-            call, x0, x6, x8, ..
+            call,
+            x0,
+            x6,
+            x8,
+            args,
         } = event
         else {
             return Ok(false);
@@ -55,6 +59,10 @@ impl Step<'_> {
         };
         match cap {
             Ok(Cap::Thread(_) | Cap::Context { .. } | Cap::Control { .. }) => Ok(true),
+            Ok(Cap::Other { .. }) => match args.effect {
+                Effect::Unknown(reason) => Err(Outside(reason)),
+                _ => Ok(true),
+            },
             Ok(Cap::Reply { .. }) => Ok(false),
             _ => Err(Outside("part of an invocation")),
         }
@@ -77,7 +85,9 @@ impl Step<'_> {
             _ => None,
         };
         if let Some(target) = first {
-            self.send_phase(caller, target, args, FIRST)?;
+            if !self.send_phase(caller, target, args, FIRST)? {
+                return Ok(());
+            }
             if args.extra.as_ref().is_ok_and(|caps| !caps.is_empty())
                 && !matches!(x0.cap, Ok(Cap::Endpoint { .. } | Cap::Notification { .. }))
             {
@@ -85,9 +95,15 @@ impl Step<'_> {
             }
         }
         match call {
-            Syscall::Call => self.send_phase(caller, x0, args, CALL)?,
-            Syscall::Send => self.send_phase(caller, x0, args, SEND)?,
-            Syscall::NBSend => self.send_phase(caller, x0, args, NB_SEND)?,
+            Syscall::Call => {
+                self.send_phase(caller, x0, args, CALL)?;
+            }
+            Syscall::Send => {
+                self.send_phase(caller, x0, args, SEND)?;
+            }
+            Syscall::NBSend => {
+                self.send_phase(caller, x0, args, NB_SEND)?;
+            }
             Syscall::ReplyRecv | Syscall::NBSendRecv | Syscall::Recv => {
                 self.receive_phase(caller, x0, Some(x6), true);
             }
@@ -103,13 +119,14 @@ impl Step<'_> {
         Ok(())
     }
 
+    /// Tells whether the second phase follows: not after an invocation that is left.
     fn send_phase(
         &mut self,
         caller: Id,
         target: &Operand,
         args: &Args,
         mode: Mode,
-    ) -> Result<(), Outside> {
+    ) -> Result<bool, Outside> {
         let missing = match (target.cap, &args.extra) {
             (Err(failure), _) => Some((target.address, failure)),
             (_, Err(missing)) => Some(*missing),
@@ -127,7 +144,7 @@ impl Step<'_> {
                     },
                 );
             }
-            return Ok(());
+            return Ok(true);
         }
         let (Ok(cap), Ok(extra)) = (target.cap, &args.extra) else {
             unreachable!("checked");
@@ -143,7 +160,7 @@ impl Step<'_> {
                     grant_reply: rights.grant_reply,
                 };
                 self.send(caller, id, how);
-                return Ok(());
+                return Ok(true);
             }
             Cap::Notification { id, badge, rights } if rights.write => {
                 self.signal(id, badge);
@@ -155,7 +172,14 @@ impl Step<'_> {
                 self.reply(caller, id, grant);
                 (0, Vec::new())
             }
-            Cap::Thread(_) | Cap::Context { .. } | Cap::Control { .. } if mode.first => refused(),
+            Cap::Thread(_)
+            | Cap::Context { .. }
+            | Cap::Control { .. }
+            | Cap::Other { in_first: false }
+                if mode.first =>
+            {
+                refused()
+            }
             _ => {
                 let label = MessageInfo(self.state.threads[caller].x[1].value).label();
                 self.state.threads[caller].doing = Doing::Restart;
@@ -167,10 +191,22 @@ impl Step<'_> {
                         let words = error.words.into_iter().map(Word::new).collect();
                         (error.code as u64, words)
                     }
+                    Err(Failed::Untold) => {
+                        if goes_on {
+                            let this = &mut self.state.threads[caller];
+                            this.doing = Doing::Running;
+                            if mode.call {
+                                this.x = [Word::UNKNOWN; 6];
+                                this.x[0] = Word::new(0);
+                            }
+                        }
+                        return Ok(true);
+                    }
+                    Err(Failed::Preempted) => return Ok(false),
                     Err(Failed::Outside(outside)) => return Err(outside),
                 };
                 if !goes_on {
-                    return Ok(());
+                    return Ok(true);
                 }
                 self.state.threads[caller].doing = Doing::Running;
                 answer
@@ -182,7 +218,7 @@ impl Step<'_> {
             x[0] = Word::new(0);
             x[1] = Word::new(MessageInfo::new(label, 0, 0, length).0);
         }
-        Ok(())
+        Ok(true)
     }
 
     fn receive_phase(

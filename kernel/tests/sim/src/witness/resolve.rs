@@ -10,9 +10,9 @@ use tern_kernel::object::TcbRef;
 use tern_kernel::types::CoreId;
 use tern_kernel::{cspace, irq, syscall, vspace};
 
-use super::read;
+use super::{effect, read};
 use crate::machine::Machine;
-use crate::model::{Args, Cap, Event, Fault, Operand, State};
+use crate::model::{Args, Cap, Effect, Event, Fault, Operand, State};
 use crate::run::CAPS;
 
 /// The syndrome of a trapped floating-point access.
@@ -88,6 +88,7 @@ fn system_call(k: &Kernel<'_>, caller: TcbRef, state: &mut State) -> Event {
         None => info.length().min(MESSAGE_REGISTERS),
     };
     let words = (0..length).map_while(|index| transfer::read_word(k, caller, buffer, index));
+    let words: Vec<u64> = words.collect();
     let mut extra = Ok(Vec::new());
     if let Some(buffer) = buffer {
         extra = (0..info.extra_caps().min(MAX_EXTRA_CAPS))
@@ -100,19 +101,31 @@ fn system_call(k: &Kernel<'_>, caller: TcbRef, state: &mut State) -> Event {
             })
             .collect();
     }
+    let target = match call {
+        Syscall::NBSendRecv => x8,
+        Syscall::ReplyRecv | Syscall::NBSendWait => x6,
+        _ => x0,
+    };
+    let mut effect = Effect::Nothing;
+    if let Ok(Cap::Other { .. }) = target.cap
+        && let Ok(slot) = cspace::lookup_slot(k, caller, target.address)
+    {
+        effect = effect::of(k, k.get(slot).cap(), info.label(), &words, state);
+    }
     Event::Syscall {
         call,
         x0,
         x6,
         x8,
         args: Args {
-            words: words.collect(),
+            words,
             extra,
+            effect,
         },
     }
 }
 
-fn cap(k: &Kernel<'_>, cap: KernelCap, state: &mut State) -> Cap {
+pub(super) fn cap(k: &Kernel<'_>, cap: KernelCap, state: &mut State) -> Cap {
     match cap {
         KernelCap::Null => Cap::Null,
         KernelCap::Zombie { .. } => Cap::Zombie,
@@ -156,6 +169,7 @@ fn cap(k: &Kernel<'_>, cap: KernelCap, state: &mut State) -> Cap {
             }
         }
         KernelCap::SchedControl { core } => Cap::Control { core: core.0 },
-        _ => Cap::Other,
+        KernelCap::CNode { .. } | KernelCap::Domain => Cap::Other { in_first: false },
+        _ => Cap::Other { in_first: true },
     }
 }
