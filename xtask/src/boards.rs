@@ -1,6 +1,7 @@
 //! The table of boards: everything QEMU is told about a machine is here, and what a user may ask of it is checked here.
 
 use crate::failure::{Failure, Result, unknown};
+use std::path::Path;
 
 /// A board this tool can build images for and run in QEMU.
 #[derive(Debug)]
@@ -59,12 +60,17 @@ pub(crate) fn default_board() -> &'static Board {
     &BOARDS[0]
 }
 
-/// Looks a board up by name.
-pub(crate) fn board(name: &str) -> Result<&'static Board> {
-    let board = BOARDS
+/// Looks a board up by name, supported or not.
+pub(crate) fn known(name: &str) -> Result<&'static Board> {
+    BOARDS
         .iter()
         .find(|board| board.name == name)
-        .ok_or_else(|| unknown("board", name, BOARDS.iter().map(|board| board.name)))?;
+        .ok_or_else(|| unknown("board", name, BOARDS.iter().map(|board| board.name)))
+}
+
+/// Looks a supported board up by name.
+pub(crate) fn board(name: &str) -> Result<&'static Board> {
+    let board = known(name)?;
     if board.supported {
         return Ok(board);
     }
@@ -94,8 +100,8 @@ pub(crate) struct Wanted {
 pub(crate) struct Machine {
     pub(crate) board: &'static Board,
     pub(crate) cores: u32,
-    gic: u32,
-    cpu: String,
+    pub(crate) gic: u32,
+    pub(crate) cpu: String,
     memory: String,
     pub(crate) icount: bool,
 }
@@ -201,6 +207,21 @@ impl Machine {
         arguments
     }
 
+    /// QEMU's arguments to write the machine's device tree into a file and end. The tree is the same every time.
+    pub(crate) fn dump_arguments(&self, file: &Path) -> Vec<String> {
+        let mut arguments = self.arguments();
+        // A comma in a file name is doubled for QEMU.
+        let file = file.display().to_string().replace(',', ",,");
+        arguments[1] += &format!(",dtb-randomness=off,dumpdtb={file}");
+        arguments
+    }
+
+    /// Bytes of memory.
+    pub(crate) fn memory_size(&self) -> u64 {
+        let (digits, unit) = self.memory.split_at(self.memory.len() - 1);
+        digits.parse::<u64>().unwrap_or(0) << if unit == "G" { 30 } else { 20 }
+    }
+
     /// One line for a person.
     pub(crate) fn describe(&self) -> String {
         format!(
@@ -260,7 +281,13 @@ mod tests {
             w.cpu = Some("max,sve=off".into());
             w.memory = Some("512M".into());
         });
-        assert!(fine.unwrap().describe().contains("16 x max,sve=off, GICv3"));
+        let fine = fine.unwrap();
+        assert!(fine.describe().contains("16 x max,sve=off, GICv3"));
+        assert_eq!(fine.memory_size(), 512 << 20);
+        assert_eq!(
+            fine.dump_arguments(Path::new("a,b"))[1],
+            "virt,gic-version=3,dtb-randomness=off,dumpdtb=a,,b"
+        );
     }
 
     #[test]

@@ -17,8 +17,12 @@ pub(crate) enum Command {
     Run(Run),
     Build(Build),
     Image(Image),
+    Sdk(Sdk),
     Test(Test),
     Matrix(Matrix),
+    /// The arguments of the simulation.
+    Sim(Vec<String>),
+    Mutants(Mutants),
     Setup,
     Help(Topic),
 }
@@ -29,19 +33,25 @@ pub(crate) enum Topic {
     Run,
     Build,
     Image,
+    Sdk,
     Test,
     Conformance,
     Matrix,
+    Sim,
+    Mutants,
     Setup,
 }
 
-const TOPICS: [(&str, Topic); 7] = [
+const TOPICS: [(&str, Topic); 10] = [
     ("run", Topic::Run),
     ("build", Topic::Build),
     ("image", Topic::Image),
+    ("sdk", Topic::Sdk),
     ("test", Topic::Test),
     ("conformance", Topic::Conformance),
     ("matrix", Topic::Matrix),
+    ("sim", Topic::Sim),
+    ("mutants", Topic::Mutants),
     ("setup", Topic::Setup),
 ];
 
@@ -79,6 +89,14 @@ pub(crate) struct Image {
     pub(crate) output: Option<PathBuf>,
 }
 
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Sdk {
+    pub(crate) directory: PathBuf,
+    pub(crate) board: Option<String>,
+    pub(crate) machine: Wanted,
+    pub(crate) build: Build,
+}
+
 /// Which tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Where {
@@ -97,6 +115,14 @@ pub(crate) struct Test {
     pub(crate) list: bool,
     /// Write the page about conformance instead of comparing it.
     pub(crate) write_page: bool,
+}
+
+/// Which defects, and how long each is looked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mutants {
+    pub(crate) name: Option<String>,
+    pub(crate) some: Option<usize>,
+    pub(crate) seconds: Option<u64>,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -163,6 +189,9 @@ struct Options {
     list: bool,
     smoke: bool,
     restart: bool,
+    sim: Vec<String>,
+    some: Option<usize>,
+    seconds: Option<u64>,
 }
 
 fn allowed(topic: Topic) -> (&'static [&'static str], usize) {
@@ -176,9 +205,17 @@ fn allowed(topic: Topic) -> (&'static [&'static str], usize) {
         ),
         Topic::Build => (&["release", "config"], 0),
         Topic::Image => (&["elf", "board", "release", "config", "output"], 1),
+        Topic::Sdk => (
+            &[
+                "board", "cores", "gic", "cpu", "memory", "release", "config",
+            ],
+            1,
+        ),
         Topic::Test => (&["release", "config", "jobs", "list"], 2),
         Topic::Conformance => (&["jobs"], 0),
         Topic::Matrix => (&["smoke", "restart", "jobs", "timeout"], 1),
+        Topic::Sim => (&["seed", "seeds", "cores", "steps", "seconds", "trace"], 0),
+        Topic::Mutants => (&["some", "seconds"], 1),
         Topic::Setup | Topic::Overview => (&[], 0),
     }
 }
@@ -210,9 +247,20 @@ impl Options {
                 }
                 other => return Err(other.unexpected().into()),
             };
-            options.set(&name, parser)?;
+            match topic {
+                Topic::Sim => options.set_for_sim(&name, parser)?,
+                _ => options.set(&name, parser)?,
+            }
         }
         Ok(options)
+    }
+
+    fn set_for_sim(&mut self, name: &str, parser: &mut Parser) -> Result<()> {
+        self.sim.push(format!("--{name}"));
+        if name != "trace" {
+            self.sim.push(number::<u64>(name, parser)?.to_string());
+        }
+        Ok(())
     }
 
     fn set(&mut self, name: &str, parser: &mut Parser) -> Result<()> {
@@ -234,6 +282,8 @@ impl Options {
             "release" => self.build.release = true,
             "icount" => self.machine.icount = true,
             "gdb" => self.gdb = true,
+            "some" => self.some = Some(number(name, parser)?),
+            "seconds" => self.seconds = Some(number(name, parser)?),
             "list" => self.list = true,
             "smoke" => self.smoke = true,
             "restart" => self.restart = true,
@@ -263,6 +313,19 @@ impl Options {
                 build: self.build,
                 output: self.output,
             }),
+            Topic::Sdk => Command::Sdk(Sdk {
+                directory: self
+                    .words
+                    .into_iter()
+                    .next()
+                    .map(PathBuf::from)
+                    .ok_or_else(|| {
+                        Failure::usage("sdk takes the directory to write into: cargo xtask sdk DIR")
+                    })?,
+                board: self.board,
+                machine: self.machine,
+                build: self.build,
+            }),
             Topic::Test => {
                 let (place, filter) = tests(self.words)?;
                 Command::Test(Test {
@@ -286,6 +349,12 @@ impl Options {
                 restart: self.restart,
                 jobs: self.jobs,
                 timeout: self.timeout.flatten(),
+            }),
+            Topic::Sim => Command::Sim(self.sim),
+            Topic::Mutants => Command::Mutants(Mutants {
+                name: self.words.into_iter().next(),
+                some: self.some,
+                seconds: self.seconds,
             }),
             Topic::Setup => Command::Setup,
             Topic::Overview => Command::Help(Topic::Overview),
@@ -381,6 +450,21 @@ mod tests {
     }
 
     #[test]
+    fn sdk_takes_a_directory() {
+        let line = "sdk out --board virt --cpu cortex-a53 --release --config PRINTING=false";
+        match parse_line(line).unwrap() {
+            Command::Sdk(sdk) => {
+                assert_eq!(sdk.directory, PathBuf::from("out"));
+                assert_eq!(sdk.board.as_deref(), Some("virt"));
+                assert_eq!(sdk.machine.cpu.as_deref(), Some("cortex-a53"));
+                assert!(sdk.build.release);
+                assert_eq!(sdk.build.config, ["PRINTING=false"]);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
     fn no_time_out_can_be_asked_for() {
         assert_eq!(run("run hello --timeout 0").timeout, Some(None));
         assert_eq!(run("run hello").root, Root::Example("hello".into()));
@@ -401,9 +485,9 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        assert!(
-            mistake("fly").contains("run, build, image, test, conformance, matrix, setup, help")
-        );
+        assert!(mistake("fly").contains(
+            "run, build, image, sdk, test, conformance, matrix, sim, mutants, setup, help"
+        ));
         assert!(mistake("run --core 2").contains("--cores"));
         assert!(mistake("run --cores two").contains("--cores takes a number, not 'two'"));
         assert!(mistake("run --cores").contains("cores"));
@@ -411,6 +495,9 @@ mod tests {
         assert!(mistake("run a b").contains("b"));
         assert!(mistake("build --cores 2").contains("--release, --config"));
         assert!(mistake("setup --now").contains("--now"));
+        assert!(mistake("sdk").contains("cargo xtask sdk DIR"));
+        assert!(mistake("sdk a b").contains("b"));
+        assert!(mistake("sdk a --icount").contains("--memory"));
     }
 
     #[test]
@@ -426,8 +513,10 @@ mod tests {
         for (name, topic) in TOPICS {
             assert!(crate::help::text(topic).contains(&format!("cargo xtask {name}")));
         }
-        for option in allowed(Topic::Run).0 {
-            assert!(crate::help::text(Topic::Run).contains(&format!("--{option}")));
+        for topic in [Topic::Run, Topic::Sdk] {
+            for option in allowed(topic).0 {
+                assert!(crate::help::text(topic).contains(&format!("--{option}")));
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::boards::{Board, Machine, Wanted, board, default_board};
 use crate::builder::{self, Ending, Profile, System, Variant};
 use crate::cli;
 use crate::config::KernelConfig;
-use crate::failure::{Failure, Result};
+use crate::failure::{Context, Failure, Result};
 use crate::qemu::{self, Boot, Console, End, Finished, Limits};
 use crate::setup::{self, Need};
 use crate::workspace::{EXAMPLES, TARGET_TESTS, Workspace};
@@ -135,6 +135,22 @@ fn debug(machine: &Machine, system: &System, root: &Path, image: PathBuf) -> Res
     match qemu::run_for_debugger(machine, &Boot::Image(image))? {
         0 => Ok(()),
         status => Err(Failure::status(status)),
+    }
+}
+
+/// Builds the simulation, in a profile of its own, and runs it.
+pub(crate) fn simulate(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    let mut cargo = workspace.cargo("run");
+    cargo
+        .args(["--profile", "sim", "--package", "tern-sim"])
+        // A small capability space, so that all of it can be checked often.
+        .env("TERN_ROOT_CNODE_SIZE_BITS", "8")
+        .arg("--")
+        .args(arguments);
+    let status = cargo.status().running("cargo run")?;
+    match status.code() {
+        Some(0) => Ok(()),
+        code => Err(Failure::status(code.map_or(1, |code| code as u8))),
     }
 }
 

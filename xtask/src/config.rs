@@ -93,9 +93,14 @@ impl KernelConfig {
         Ok(self)
     }
 
+    /// A key's value, if there is such a key.
+    pub(crate) fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(String::as_str)
+    }
+
     /// A key's value as a number.
     pub(crate) fn number(&self, key: &str) -> Option<u64> {
-        self.0.get(key)?.parse().ok()
+        self.get(key)?.parse().ok()
     }
 
     /// The variables that the kernel's build script reads.

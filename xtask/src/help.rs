@@ -8,9 +8,12 @@ pub(crate) fn text(topic: Topic) -> &'static str {
         Topic::Run => RUN,
         Topic::Build => BUILD,
         Topic::Image => IMAGE,
+        Topic::Sdk => SDK,
         Topic::Test => TEST,
         Topic::Conformance => CONFORMANCE,
         Topic::Matrix => MATRIX,
+        Topic::Sim => SIM,
+        Topic::Mutants => MUTANTS,
         Topic::Setup => SETUP,
     }
 }
@@ -22,12 +25,16 @@ cargo xtask builds Tern, runs it in QEMU, and tests it.
     cargo xtask test            run all tests, on this machine and on the target
     cargo xtask build           build everything; --release prints the kernel's size
     cargo xtask image           write a bootable image file
+    cargo xtask sdk             write what programs that are built elsewhere need to know
     cargo xtask conformance     run the tests of the target and write docs/conformance.md
     cargo xtask matrix          boot one example on every kind of machine, many times
+    cargo xtask sim             run the kernel on a simulated machine, at random, and check every step
+    cargo xtask mutants         put deliberate defects into the kernel and see whether `sim` catches them
     cargo xtask setup           install what is missing, and nothing else
     cargo xtask help COMMAND    options of a command
 
-What a command needs (Rust targets, QEMU 9 or newer, dtc) is installed when it is missing; this is said first.";
+What a command needs (Rust targets, QEMU 9 or newer, dtc, a C compiler for some tests) is installed when it is missing;
+this is said first.";
 
 const RUN: &str = "\
 cargo xtask run [EXAMPLE | --elf FILE] [OPTIONS]
@@ -64,12 +71,35 @@ It boots wherever a Linux Image does. Unlike the images of `run` it never asks a
 
     -o, --output FILE    where to write it (default: target/tern-BOARD.img)";
 
+const SDK: &str = "\
+cargo xtask sdk DIR [--board virt|rpi4] [--release] [--config KEY=VALUE]... [OPTIONS]
+
+Writes into DIR what a build of user-level programs outside this workspace needs to know, in the layout of an installed
+seL4. docs/sdk.md says how libsel4 and rust-sel4 use it.
+
+    bin/kernel.elf                              the kernel
+    libsel4/include/kernel/gen_config.{json,h}  its configuration
+    libsel4/include/sel4/gen_config.{json,h}    the configuration of libsel4
+    libsel4/include/autoconf.h                  includes both headers
+    support/abi.json                            every number and layout of the interface
+    support/platform_gen.{yaml,json}            memory and devices of the machine
+    support/kernel.dtb                          its device tree, if QEMU is there to make it
+
+    --board virt|rpi4    the machine (default: virt; rpi4 is not supported yet)
+    --cores N            number of its cores (default: 4); the kernel's limit is the key MAX_NUM_NODES
+    --gic 2|3            version of its interrupt controller (default: 2)
+    --cpu MODEL          model of its cores (default: cortex-a72)
+    --memory SIZE        its memory (default: 1G)
+    --release            build the kernel optimised
+    --config KEY=VALUE   set a key of kernel/config.keys; may be repeated";
+
 const TEST: &str = "\
 cargo xtask test [host | target | all] [FILTER] [OPTIONS]
 
 Runs the tests of this machine (cargo test), those of the target (one small root task each, in QEMU, and the examples,
 and boots that have to fail), or all (default). FILTER is a part of the names of the tests to run.
-The last line is `N passed, N failed`.
+The last line is `N passed, N failed`, with `, N skipped` behind it where a C compiler for AArch64 is missing and cannot
+be installed.
 
     --jobs N             QEMUs at the same time (default: 2, or 1 on a machine with one core)
     --release            build optimised
@@ -108,9 +138,32 @@ anew, as does --restart. Failed runs are repeated when it goes on.
     --jobs N             QEMUs at the same time (default: 2, or 1 on a machine with one core)
     --timeout SECONDS    for each run (default: 300)";
 
+const SIM: &str = "\
+cargo xtask sim [OPTIONS]
+
+Runs the kernel's own code on a simulated machine with 1 to 8 cores, which interleave at every lock operation, with threads
+that do random things, and checks the kernel's state each time that a core releases its locks. A run follows from its
+seed. When one goes wrong, the command that repeats it is printed, and the decisions that it takes, as few as can be.
+
+    --seed N       the first seed (default: 1)
+    --seeds N      how many (default: 1, or as many as there is time for with --seconds)
+    --cores N      number of cores (default: by the seed: 2, 3, 4, 1 or 8)
+    --steps N      decisions in a run (default: 2000, and 20000 for every eighth seed)
+    --seconds S    begin no further run after this time
+    --trace        print every decision";
+
+const MUTANTS: &str = "\
+cargo xtask mutants [NAME] [--some N] [--seconds S]
+
+Puts each of the deliberate defects of kernel/tests/sim/mutants.txt into a copy of the sources, runs the simulation on it,
+and says what caught it. The last line is `N of N caught`; the exit status is 0 only if all were.
+
+    --some N       only so many of them, others whenever the kernel's sources change
+    --seconds S    how long to look for each (default: 60)";
+
 const SETUP: &str = "\
 cargo xtask setup
 
-Installs what the other commands need and this machine lacks: the Rust targets with rustup; QEMU 9 or newer and dtc with
-Debian's apt-get, as root or with sudo. Where Debian's own QEMU is older, its backports suite is added beside the
+Installs what the other commands need and this machine lacks: the Rust targets with rustup; QEMU 9 or newer, dtc and a C
+compiler for AArch64 with Debian's apt-get, as root or with sudo. Where Debian's own QEMU is older, its backports suite is added beside the
 machine's sources. What cannot be done here is printed as commands to run.";

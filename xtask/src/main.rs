@@ -1,7 +1,8 @@
 //! `cargo xtask`: builds Tern, runs it in QEMU, tests it, and installs what that takes.
 //!
-//! Everything a developer does goes through this one program; `help.rs` says what there is. It uses the standard library
-//! and two small crates, because nothing else can start before it is compiled.
+//! Everything a developer does goes through this one program; `help.rs` says what there is. It uses the standard
+//! library, two small crates, and what kernel and loader define for both sides, because nothing else can start before it
+//! is compiled.
 
 mod backtrace;
 mod boards;
@@ -14,7 +15,9 @@ mod failure;
 mod help;
 mod image;
 mod matrix;
+mod mutants;
 mod qemu;
+mod sdk;
 mod setup;
 mod testing;
 mod workspace;
@@ -45,10 +48,17 @@ fn perform(command: Command) -> Result<()> {
         Command::Run(run) => commands::run(&workspace, &run),
         Command::Build(build) => commands::build(&workspace, &build),
         Command::Image(image) => commands::image(&workspace, &image),
+        Command::Sdk(sdk) => sdk::run(&workspace, &sdk),
         Command::Test(test) => testing::run(&workspace, &test),
         Command::Matrix(matrix) => matrix::run(&workspace, &matrix),
+        Command::Sim(arguments) => commands::simulate(&workspace, &arguments),
+        Command::Mutants(options) => mutants::run(&workspace, &options),
         Command::Setup => {
             setup::ensure(&workspace, Need::Everything)?;
+            // The tests that need this one are left out without it.
+            if let Err(failure) = setup::ensure_c_compiler() {
+                println!("Tests in C will be skipped. For them: {}", failure.message);
+            }
             println!("Everything needed is installed.");
             Ok(())
         }

@@ -28,6 +28,9 @@ pub struct SchedContext {
 /// Where the refill ring starts: part of the interface, since the number of refills follows from it.
 pub const REFILLS_OFFSET: usize = 96;
 const _: () = assert!(size_of::<SchedContext>() <= REFILLS_OFFSET);
+const _: () = assert!(mcs::REFILL_BYTES == sel4_abi::REFILL_BYTES);
+const _: () =
+    assert!(REFILLS_OFFSET as u64 + 2 * mcs::REFILL_BYTES == sel4_abi::SCHED_CONTEXT_CORE_BYTES);
 
 impl Object for SchedContext {}
 

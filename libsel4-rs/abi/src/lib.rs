@@ -30,7 +30,7 @@ pub use fault::{FaultKind, fault_length};
 pub use invocation::Invocation;
 pub use ipc_buffer::IpcBuffer;
 pub use message::{MAX_EXTRA_CAPS, MAX_MESSAGE_LENGTH, MESSAGE_REGISTERS, MessageInfo};
-pub use object::{ObjectType, cap_type, size_bits};
+pub use object::{ObjectType, REFILL_BYTES, SCHED_CONTEXT_CORE_BYTES, cap_type, size_bits};
 pub use rights::{CNodeCapData, CapRights};
 pub use syscall::{Syscall, debug_syscall};
 pub use user_context::{

@@ -79,6 +79,11 @@ pub mod size_bits {
     pub const IPC_BUFFER: u64 = 10;
 }
 
+/// Bytes of a scheduling context that hold no extra refill: the object's head and the two refills it always has.
+pub const SCHED_CONTEXT_CORE_BYTES: u64 = 128;
+/// Bytes of one refill of a scheduling context.
+pub const REFILL_BYTES: u64 = 16;
+
 /// Capability type numbers, as `DebugCapIdentify` reports them.
 pub mod cap_type {
     pub const NULL: u64 = 0;

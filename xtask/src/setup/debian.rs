@@ -1,4 +1,5 @@
-//! QEMU and dtc from Debian's packages, and from its backports suite where the distribution's own QEMU is too old.
+//! QEMU, dtc and a C compiler from Debian's packages; QEMU from the backports suite where the distribution's own is too
+//! old.
 
 use super::sources::{Source, parse_list, parse_sources};
 use super::{Missing, OLDEST_QEMU, leading_number};
@@ -11,6 +12,12 @@ use std::process::{Command, Stdio};
 
 const QEMU_PACKAGE: &str = "qemu-system-arm";
 const DTC_PACKAGE: &str = "device-tree-compiler";
+/// On AArch64 the compiler of the machine itself is the one.
+const C_COMPILER_PACKAGE: &str = if cfg!(target_arch = "aarch64") {
+    "gcc"
+} else {
+    "gcc-aarch64-linux-gnu"
+};
 const SOURCES: &str = "/etc/apt/sources.list.d";
 const ADDED: &str = "tern-backports.sources";
 
@@ -71,9 +78,10 @@ pub(crate) fn install(missing: &[Missing]) -> Result<()> {
         } else {
             &release.name
         };
+        let wanted: Vec<String> = missing.iter().map(|program| program.describe()).collect();
         return Err(Failure::new(format!(
-            "setting up {name} is not known here. Install QEMU {OLDEST_QEMU} or newer with its AArch64 system \
-             emulator, and dtc, from its packages; then try again"
+            "setting up {name} is not known here. Install from its packages, then try again: {}",
+            wanted.join("; ")
         )));
     }
     match rights()? {
@@ -125,15 +133,22 @@ fn advice(release: &Release, missing: &[Missing]) -> Failure {
             )),
         }
     }
-    if missing.contains(&Missing::DeviceTreeCompiler) {
-        lines.push(format!(
-            "apt-get install --no-install-recommends {DTC_PACKAGE}"
-        ));
+    for package in plain_packages(missing) {
+        lines.push(format!("apt-get install --no-install-recommends {package}"));
     }
     Failure::new(format!(
         "installing packages takes root or sudo. Run these commands as root, then try again:\n\n{}\n",
         lines.join("\n")
     ))
+}
+
+/// The packages that come from the release itself.
+fn plain_packages(missing: &[Missing]) -> impl Iterator<Item = &'static str> {
+    missing.iter().filter_map(|program| match program {
+        Missing::Qemu => None,
+        Missing::DeviceTreeCompiler => Some(DTC_PACKAGE),
+        Missing::CCompiler => Some(C_COMPILER_PACKAGE),
+    })
 }
 
 /// The backports suite, if QEMU has to come from there, and the text of the sources file to add, unless the machine
@@ -216,8 +231,8 @@ impl Installer {
         if missing.contains(&Missing::Qemu) {
             self.install_qemu()?;
         }
-        if missing.contains(&Missing::DeviceTreeCompiler) {
-            self.apt_install(&[DTC_PACKAGE])?;
+        for package in plain_packages(missing) {
+            self.apt_install(&[package])?;
         }
         Ok(())
     }
@@ -388,5 +403,7 @@ mod tests {
         let text = advice(&release, &[Missing::DeviceTreeCompiler]).message;
         assert!(text.contains("apt-get install --no-install-recommends device-tree-compiler"));
         assert!(!text.contains("qemu"));
+        let text = advice(&release, &[Missing::CCompiler]).message;
+        assert!(text.contains(&format!("--no-install-recommends {C_COMPILER_PACKAGE}")));
     }
 }

@@ -1,4 +1,4 @@
-//! Installing what a command needs: Rust's targets with rustup, QEMU and dtc with Debian's package manager.
+//! Installing what a command needs: Rust's targets with rustup; QEMU, dtc and a C compiler with Debian's packages.
 //!
 //! What is missing is said first. A machine that has everything is only looked at, which takes a moment. Nothing is
 //! installed that a command does not need, and where installing is not possible the commands for it are printed.
@@ -28,11 +28,15 @@ pub(crate) enum Need {
     Everything,
 }
 
+/// The C compiler for the tests that are not written in Rust. Only they need it, so only they wait for it.
+pub(crate) const C_COMPILER: &str = "aarch64-linux-gnu-gcc";
+
 /// A program that is missing, or too old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Missing {
     Qemu,
     DeviceTreeCompiler,
+    CCompiler,
 }
 
 impl Missing {
@@ -40,6 +44,7 @@ impl Missing {
         match self {
             Self::Qemu => format!("QEMU {OLDEST_QEMU} or newer for AArch64 ({QEMU})"),
             Self::DeviceTreeCompiler => "the device tree compiler (dtc)".to_string(),
+            Self::CCompiler => format!("a C compiler for AArch64 ({C_COMPILER})"),
         }
     }
 }
@@ -74,6 +79,23 @@ pub(crate) fn ensure(workspace: &Workspace, need: Need) -> Result<()> {
         ));
     }
     eprintln!("Everything needed is installed now.\n");
+    Ok(())
+}
+
+/// Sees to it that there is a C compiler for the target. What needs it can be left out, so a failure is not the end: it
+/// says what to do.
+pub(crate) fn ensure_c_compiler() -> Result<()> {
+    if which(C_COMPILER).is_some() {
+        return Ok(());
+    }
+    eprintln!("Missing: {}", Missing::CCompiler.describe());
+    debian::install(&[Missing::CCompiler])?;
+    if which(C_COMPILER).is_none() {
+        return Err(Failure::new(format!(
+            "the package is installed, but {C_COMPILER} is not found in the search path"
+        )));
+    }
+    eprintln!("The C compiler is installed now.\n");
     Ok(())
 }
 

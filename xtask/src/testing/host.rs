@@ -44,6 +44,7 @@ fn counts(line: &str) -> Option<Tally> {
     Some(Tally {
         passed: number("passed")?,
         failed: number("failed")?,
+        skipped: 0,
     })
 }
 
@@ -58,7 +59,8 @@ mod tests {
             counts(line),
             Some(Tally {
                 passed: 12,
-                failed: 3
+                failed: 3,
+                skipped: 0
             })
         );
         assert_eq!(counts("test foo ... ok"), None);

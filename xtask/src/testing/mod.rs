@@ -1,16 +1,18 @@
 //! `cargo xtask test`: the tests of this machine and those of the target.
 //!
 //! A test of the target is a root task; so is an example. What each wants is read from its source, everything that is
-//! needed is built, and only then do QEMUs run.
+//! needed is built, and only then do QEMUs run. Tests in C are left out where there is no compiler for them.
 
 mod bad_boot;
 mod conformance;
+mod foreign;
 mod header;
 mod host;
 pub(crate) mod runner;
 
 use self::bad_boot::BadBoot;
 use self::conformance::{Rows, Shown};
+use self::foreign::ToolRun;
 use self::header::Header;
 use self::runner::{Case, Exit, Expect, Symbols, Tally};
 use crate::boards::{Machine, Wanted, default_board};
@@ -21,8 +23,9 @@ use crate::failure::{Context, Failure, Result};
 use crate::qemu::Boot;
 use crate::setup::{self, Need};
 use crate::workspace::{EXAMPLES, TARGET_TESTS, Workspace};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The root task that is spoilt for the boots that have to fail, when there are several examples.
@@ -35,29 +38,43 @@ struct Plan {
     config: KernelConfig,
     timeout: Duration,
     expect: Expect,
-    package: &'static str,
+    origin: Origin,
     /// The root task.
     root: String,
     bad_boot: Option<BadBoot>,
 }
 
+/// Where a root task comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Origin {
+    /// A package of this workspace.
+    Package(&'static str),
+    /// A C compiler.
+    Foreign,
+}
+
 pub(crate) fn run(workspace: &Workspace, options: &cli::Test) -> Result<()> {
     let filter = options.filter.as_deref();
-    let plans = match options.place {
-        cli::Where::Host => Vec::new(),
-        _ => plan(workspace, &options.build.config, filter)?,
+    let (mut plans, mut tool_runs) = match options.place {
+        cli::Where::Host => (Vec::new(), Vec::new()),
+        _ => (
+            plan(workspace, &options.build.config, filter)?,
+            foreign::tool_runs(filter),
+        ),
     };
     if options.list {
-        for plan in &plans {
-            println!("{}", plan.name);
+        let names = plans.iter().map(|plan| plan.name.as_str());
+        for name in names.chain(tool_runs.iter().map(|run| run.name)) {
+            println!("{name}");
         }
         return Ok(());
     }
-    if !plans.is_empty() {
+    let mut tally = Tally::default();
+    if !plans.is_empty() || !tool_runs.is_empty() {
         setup::ensure(workspace, Need::Everything)?;
+        tally.add(skip_without_compiler(&mut plans, &mut tool_runs));
     }
     let rows = Rows::read(workspace)?;
-    let mut tally = Tally::default();
     if options.place != cli::Where::Target {
         tally.add(host::run(workspace, filter, options.build.release)?);
     }
@@ -73,17 +90,49 @@ pub(crate) fn run(workspace: &Workspace, options: &cli::Test) -> Result<()> {
             tally.add(conform(workspace, &rows, &shown, options.write_page)?);
         }
     }
+    if !tool_runs.is_empty() {
+        println!("\nRunning {} runs of this tool", tool_runs.len());
+        tally.add(foreign::run(workspace, &tool_runs, &options.build)?);
+    }
     if tally == Tally::default() {
         return Err(Failure::new(match filter {
             Some(filter) => format!("no test has '{filter}' in its name"),
             None => "there are no tests".to_string(),
         }));
     }
-    println!("\n{} passed, {} failed", tally.passed, tally.failed);
+    println!("\n{tally}");
     if tally.failed > 0 {
         return Err(Failure::status(1));
     }
     Ok(())
+}
+
+/// Leaves out what takes a C compiler if there is none and none can be installed.
+fn skip_without_compiler(plans: &mut Vec<Plan>, tool_runs: &mut Vec<ToolRun>) -> Tally {
+    let foreign = plans.iter().filter(|plan| plan.origin == Origin::Foreign);
+    let names: Vec<String> = foreign
+        .map(|plan| plan.name.clone())
+        .chain(tool_runs.iter().map(|run| run.name.to_string()))
+        .collect();
+    if names.is_empty() {
+        return Tally::default();
+    }
+    let Err(failure) = setup::ensure_c_compiler() else {
+        return Tally::default();
+    };
+    for name in &names {
+        println!("skipped  {name}");
+    }
+    println!(
+        "These tests need a C compiler for AArch64: {}",
+        failure.message
+    );
+    plans.retain(|plan| plan.origin != Origin::Foreign);
+    tool_runs.clear();
+    Tally {
+        skipped: names.len() as u64,
+        ..Tally::default()
+    }
 }
 
 /// Compares what the tests have shown with the rows of the interface, and with the page about it.
@@ -107,6 +156,7 @@ fn conform(workspace: &Workspace, rows: &Rows, shown: &Shown, write: bool) -> Re
     Ok(Tally {
         passed: u64::from(problems.is_empty()),
         failed: u64::from(!problems.is_empty()),
+        skipped: 0,
     })
 }
 
@@ -116,11 +166,16 @@ fn plan(workspace: &Workspace, config: &[String], filter: Option<&str>) -> Resul
         .with_user_counters()
         .with(config)?;
     let mut plans = Vec::new();
-    for (package, kind, defaults) in [
-        (TARGET_TESTS, "test", Header::for_tests()),
-        (EXAMPLES, "example", Header::for_examples()),
+    for (origin, kind, defaults) in [
+        (Origin::Package(TARGET_TESTS), "test", Header::for_tests()),
+        (Origin::Package(EXAMPLES), "example", Header::for_examples()),
+        (Origin::Foreign, "foreign", Header::for_tests()),
     ] {
-        for (name, source) in workspace.root_tasks(package)? {
+        let sources = match origin {
+            Origin::Package(package) => workspace.root_tasks(package)?,
+            Origin::Foreign => foreign::sources(workspace)?,
+        };
+        for (name, source) in sources {
             let text = fs::read_to_string(&source).doing("read", &source)?;
             let in_source = |problem: Failure| {
                 Failure::new(format!("{}: {}", source.display(), problem.message))
@@ -138,7 +193,7 @@ fn plan(workspace: &Workspace, config: &[String], filter: Option<&str>) -> Resul
                         all: header.expect.clone(),
                         any: Vec::new(),
                     },
-                    package,
+                    origin,
                     root: name.clone(),
                     bad_boot: None,
                 });
@@ -192,7 +247,7 @@ fn plan_bad_boots(workspace: &Workspace, config: &KernelConfig) -> Result<Vec<Pl
             all: Vec::new(),
             any: case.words.iter().map(|word| word.to_string()).collect(),
         },
-        package: EXAMPLES,
+        origin: Origin::Package(EXAMPLES),
         root: root.clone(),
         bad_boot: Some(case),
     };
@@ -201,26 +256,27 @@ fn plan_bad_boots(workspace: &Workspace, config: &KernelConfig) -> Result<Vec<Pl
 
 /// Builds what the plans need: root tasks first, then one kernel for each configuration.
 fn prepare(workspace: &Workspace, plans: Vec<Plan>, profile: Profile) -> Result<Vec<Case>> {
-    let mut directories = Vec::new();
-    for package in [TARGET_TESTS, EXAMPLES] {
+    let mut built = BTreeMap::new();
+    for origin in [
+        Origin::Package(TARGET_TESTS),
+        Origin::Package(EXAMPLES),
+        Origin::Foreign,
+    ] {
         let names: BTreeSet<&str> = plans
             .iter()
-            .filter(|plan| plan.package == package)
+            .filter(|plan| plan.origin == origin)
             .map(|plan| plan.root.as_str())
             .collect();
-        if !names.is_empty() {
-            let built = builder::root_tasks(workspace, package, &names, profile)?;
-            directories.push((package, built));
-        }
+        let files = build_roots(workspace, origin, &names, profile)?;
+        built.extend(files.into_iter().map(|(name, file)| ((origin, name), file)));
     }
     let mut systems = Systems::new(workspace, profile);
     plans
         .into_iter()
         .map(|plan| {
-            let built = directories
-                .iter()
-                .find(|(package, _)| *package == plan.package)
-                .map(|(_, directory)| directory.join(&plan.root))
+            let built = built
+                .get(&(plan.origin, plan.root.clone()))
+                .cloned()
                 .ok_or_else(|| Failure::new(format!("{} was not built", plan.root)))?;
             let system = systems.get(&plan.config)?;
             let boot = match &plan.bad_boot {
@@ -242,6 +298,27 @@ fn prepare(workspace: &Workspace, plans: Vec<Plan>, profile: Profile) -> Result<
             })
         })
         .collect()
+}
+
+/// Builds root tasks of one origin; the result has the file of each.
+fn build_roots(
+    workspace: &Workspace,
+    origin: Origin,
+    names: &BTreeSet<&str>,
+    profile: Profile,
+) -> Result<Vec<(String, PathBuf)>> {
+    let files = |file: &dyn Fn(&str) -> Result<PathBuf>| {
+        let named = |name: &&str| Ok((name.to_string(), file(name)?));
+        names.iter().map(named).collect()
+    };
+    match origin {
+        Origin::Package(_) if names.is_empty() => Ok(Vec::new()),
+        Origin::Package(package) => {
+            let directory = builder::root_tasks(workspace, package, names, profile)?;
+            files(&|name| Ok(directory.join(name)))
+        }
+        Origin::Foreign => files(&|name| foreign::compile(workspace, name)),
+    }
 }
 
 fn prepare_bad_boot(

@@ -5,6 +5,7 @@ use crate::backtrace::{Place, explain};
 use crate::boards::Machine;
 use crate::failure::Result;
 use crate::qemu::{self, Boot, Console, End, Finished, Limits, PANIC};
+use std::fmt::{self, Display};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::thread;
@@ -97,17 +98,29 @@ impl Expect {
     }
 }
 
-/// How many passed and failed.
+/// How many passed and failed, and how many could not be run here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
+    pub(crate) skipped: u64,
 }
 
 impl Tally {
     pub(crate) fn add(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+}
+
+impl Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed, self.failed)?;
+        match self.skipped {
+            0 => Ok(()),
+            skipped => write!(f, ", {skipped} skipped"),
+        }
     }
 }
 
@@ -291,6 +304,22 @@ mod tests {
             any.judge(&finished(End::Exit(1), "with memory\nerror: no CPU"))
                 .is_err()
         );
+    }
+
+    #[test]
+    fn what_was_skipped_is_said() {
+        let mut tally = Tally::default();
+        tally.add(Tally {
+            passed: 2,
+            ..Tally::default()
+        });
+        assert_eq!(tally.to_string(), "2 passed, 0 failed");
+        tally.add(Tally {
+            failed: 1,
+            skipped: 3,
+            ..Tally::default()
+        });
+        assert_eq!(tally.to_string(), "2 passed, 1 failed, 3 skipped");
     }
 
     #[test]

@@ -10,6 +10,7 @@
 )]
 
 use std::cell::{Cell, RefCell};
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use corosensei::stack::DefaultStack;
@@ -299,36 +300,29 @@ type Task = Coroutine<Input, Stop, (), DefaultStack>;
 
 /// A machine that runs the kernel. One exists on a thread at a time.
 pub struct Machine {
-    /// Dropped first: the cores' stacks refer to everything else.
     tasks: Vec<Task>,
     stops: Vec<Stop>,
-    chips: Box<Chips>,
-    system: Box<System>,
-    _facts: Box<Facts>,
+    chips: Lasting<Chips>,
+    system: Lasting<System>,
+    _facts: Lasting<Facts>,
 }
 
 impl Machine {
     /// The cores stand before their first step; `prepare` is called with a place for the kernel's state.
     pub fn new(cores: usize, prepare: impl FnOnce(&'static System)) -> Self {
         assert!((1..=MAX_CORES).contains(&cores));
-        let chips = Box::new(Chips::new());
-        let system = Box::new(System::new());
-        let facts = Box::new(Facts::new(cores, Gic, 255, TIMER));
-        // SAFETY: the boxes live as long as this machine, and nobody uses the references after it: the next machine on
-        // this thread replaces them before it runs anything, and `Drop` takes the hardware away.
-        let chips_ref: &'static Chips = unsafe { &*(&raw const *chips) };
-        // SAFETY: as above.
-        let system_ref: &'static System = unsafe { &*(&raw const *system) };
-        // SAFETY: as above.
-        let facts_ref: &'static Facts = unsafe { &*(&raw const *facts) };
-        use_hardware(Some(chips_ref));
-        use_system(system_ref);
-        use_machine(facts_ref);
-        prepare(system_ref);
+        let chips = Lasting::new(Chips::new());
+        let system = Lasting::new(System::new());
+        let facts = Lasting::new(Facts::new(cores, Gic, 255, TIMER));
+        let for_cores = chips.get();
+        use_hardware(Some(for_cores));
+        use_system(system.get());
+        use_machine(facts.get());
+        prepare(system.get());
         let task = |core: usize| {
             let stack = DefaultStack::new(STACK).expect("memory for a stack");
             Coroutine::with_stack(stack, move |yielder: &Yielder<Input, Stop>, _| {
-                chips_ref.core().yielder.set(yielder);
+                for_cores.core().yielder.set(yielder);
                 let me = CoreId(core as u16);
                 entry::start_core(me);
                 loop {
@@ -349,8 +343,7 @@ impl Machine {
     }
 
     pub fn system(&self) -> &'static System {
-        // SAFETY: as in `new`; whoever asks drops what is made of it before the machine.
-        unsafe { &*(&raw const *self.system) }
+        self.system.get()
     }
 
     pub fn num_cores(&self) -> usize {
@@ -371,15 +364,15 @@ impl Machine {
                 let word = unsafe { &*word };
                 word.load(Ordering::Acquire) == value
             }
-            Stop::Event => self.chips.cores[core].event.get(),
-            Stop::Interrupt => self.chips.interrupt(core).is_some(),
+            Stop::Event => self.chips.get().cores[core].event.get(),
+            Stop::Interrupt => self.chips.get().interrupt(core).is_some(),
         }
     }
 
     /// Whether a core in the kernel, when it goes on, may get the last of the locks, and with it the right to change
     /// things. Nobody has that right then.
     pub fn may_get_last_lock(&self, core: usize) -> bool {
-        let locks = self.system.core_locks(self.num_cores());
+        let locks = self.system().core_locks(self.num_cores());
         let (last, others) = locks.split_last().expect("a core has a lock");
         match self.stops[core] {
             Stop::Lock(word, _) => {
@@ -400,12 +393,12 @@ impl Machine {
     /// A core in user mode enters the kernel.
     pub fn trap(&mut self, core: usize, cause: Cause) {
         debug_assert_eq!(self.stops[core], Stop::User);
-        self.chips.cores[core].entered.set(self.now());
+        self.chips.get().cores[core].entered.set(self.now());
         self.resume(core, Input::Trap(cause));
     }
 
     fn resume(&mut self, core: usize, input: Input) {
-        self.chips.running.set(core);
+        self.chips.get().running.set(core);
         match self.tasks[core].resume(input) {
             CoroutineResult::Yield(stop) => self.stops[core] = stop,
             CoroutineResult::Return(()) => unreachable!("a core never ends"),
@@ -414,74 +407,74 @@ impl Machine {
 
     /// Whether other cores' work may come between from now on; else each entry is one step.
     pub fn set_interleaving(&self, on: bool) {
-        self.chips.interleaves.set(on);
+        self.chips.get().interleaves.set(on);
     }
 
     pub fn now(&self) -> u64 {
-        self.chips.now.get()
+        self.chips.get().now.get()
     }
 
     pub fn pass(&self, ticks: u64) {
-        self.chips.now.set(self.now() + ticks);
+        self.chips.get().now.set(self.now() + ticks);
     }
 
     /// When the next timer fires, of those that are set.
     pub fn next_deadline(&self) -> Option<u64> {
-        let cores = &self.chips.cores[..self.num_cores()];
+        let cores = &self.chips.get().cores[..self.num_cores()];
         let next = cores.iter().map(|core| core.deadline.get()).min();
         next.filter(|&deadline| deadline != u64::MAX)
     }
 
     pub fn deadline(&self, core: usize) -> u64 {
-        self.chips.cores[core].deadline.get()
+        self.chips.get().cores[core].deadline.get()
     }
 
     /// When a core left user mode last.
     pub fn entered(&self, core: usize) -> u64 {
-        self.chips.cores[core].entered.get()
+        self.chips.get().cores[core].entered.get()
     }
 
     /// The interrupt that a core acknowledged when it entered the kernel last for one.
     pub fn acknowledged(&self, core: usize) -> Option<u32> {
-        self.chips.cores[core].acknowledged.get()
+        self.chips.get().cores[core].acknowledged.get()
     }
 
     /// What a core has read from the counter since this was asked last.
     pub fn take_times(&self, core: usize, times: &mut Vec<u64>) {
         times.clear();
-        times.append(&mut self.chips.cores[core].times.borrow_mut());
+        times.append(&mut self.chips.get().cores[core].times.borrow_mut());
     }
 
     pub fn interrupt(&self, core: usize) -> Option<u32> {
-        self.chips.interrupt(core)
+        self.chips.get().interrupt(core)
     }
 
     pub fn is_rung(&self, core: usize) -> bool {
-        self.chips.cores[core].sgis.get() & (1 << DOORBELL) != 0
+        self.chips.get().cores[core].sgis.get() & (1 << DOORBELL) != 0
     }
 
     pub fn raise(&self, line: u32) {
         if let Some(line) = device(line) {
-            set_bit(&self.chips.pending, line, true);
+            set_bit(&self.chips.get().pending, line, true);
         }
     }
 
     pub fn context(&self, core: usize) -> Option<ObjRef<Context>> {
-        self.chips.cores[core].context.get()
+        self.chips.get().cores[core].context.get()
     }
 
     pub fn root(&self, core: usize) -> UserRoot {
-        self.chips.cores[core].root.get()
+        self.chips.get().cores[core].root.get()
     }
 
     /// The floating-point register of a core, if user mode may use it.
     pub fn fpu(&self, core: usize) -> Option<u128> {
-        let core = &self.chips.cores[core];
+        let core = &self.chips.get().cores[core];
         core.fpu_allowed.get().then(|| core.fpu.get())
     }
 
     pub fn set_fpu(&self, core: usize, value: u128) {
-        self.chips.cores[core].fpu.set(value);
+        self.chips.get().cores[core].fpu.set(value);
     }
 }
 
@@ -494,5 +487,27 @@ impl Drop for Machine {
             }
         }
         use_hardware(None);
+    }
+}
+
+/// A value that the kernel may refer to as if it stayed for ever, and that goes with the machine.
+struct Lasting<T>(NonNull<T>);
+
+impl<T> Lasting<T> {
+    fn new(value: T) -> Self {
+        Self(NonNull::from(Box::leak(Box::new(value))))
+    }
+
+    fn get(&self) -> &'static T {
+        // SAFETY: it stays until the machine goes. The cores are gone then, and the kernel's code is not entered again on
+        // this thread before the next machine has named its own values.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl<T> Drop for Lasting<T> {
+    fn drop(&mut self) {
+        // SAFETY: from a box, in `new`.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
     }
 }

@@ -14,7 +14,7 @@ struct Options {
     seed: u64,
     seeds: u64,
     cores: Vec<usize>,
-    steps: u64,
+    steps: Option<u64>,
     seconds: Option<u64>,
     trace: bool,
     model: bool,
@@ -23,9 +23,9 @@ struct Options {
 fn options() -> Result<Options, lexopt::Error> {
     let mut options = Options {
         seed: 1,
-        seeds: 1,
+        seeds: 0,
         cores: vec![2, 3, 4, 1, 8],
-        steps: 2000,
+        steps: None,
         seconds: None,
         trace: false,
         model: true,
@@ -36,12 +36,19 @@ fn options() -> Result<Options, lexopt::Error> {
             Long("seed") => options.seed = parser.value()?.parse()?,
             Long("seeds") => options.seeds = parser.value()?.parse()?,
             Long("cores") => options.cores = vec![parser.value()?.parse()?],
-            Long("steps") => options.steps = parser.value()?.parse()?,
+            Long("steps") => options.steps = Some(parser.value()?.parse()?),
             Long("no-model") => options.model = false,
             Long("trace") => options.trace = true,
             Long("seconds") => options.seconds = Some(parser.value()?.parse()?),
             other => return Err(other.unexpected()),
         }
+    }
+    if options.seeds == 0 {
+        options.seeds = if options.seconds.is_some() {
+            u64::MAX
+        } else {
+            1
+        };
     }
     Ok(options)
 }
@@ -68,7 +75,10 @@ fn main() -> ExitCode {
         let plan = Plan {
             seed,
             cores: options.cores[(seed % options.cores.len() as u64) as usize],
-            steps: options.steps,
+            // Most runs are short, so that they begin in many ways. Some are long.
+            steps: options
+                .steps
+                .unwrap_or(if seed % 8 == 0 { 20_000 } else { 2_000 }),
             model: options.model,
         };
         let outcome = run::from_seed(&ram, plan);

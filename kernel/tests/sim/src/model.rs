@@ -16,7 +16,7 @@ mod reply;
 mod state;
 mod syscall;
 
-pub use event::{Args, Cap, Effect, End, Event, Operand, Outside, Phase};
+pub use event::{Args, Cap, Effect, End, Event, Operand, Outside, Phase, Request};
 pub use state::{
     Above, Choice, Context, Core, Doing, Endpoint, Failure, Fault, Handler, Head, Id, Notification,
     Reply, Rights, State, Table, Thread, Word,
@@ -237,7 +237,7 @@ impl<'a> Step<'a> {
             return Ok(());
         }
         match event {
-            Event::Syscall { .. } => self.syscall(caller, event)?,
+            Event::Syscall(request) => self.syscall(caller, request)?,
             Event::Fault(fault) => self.raise(caller, *fault),
             Event::FloatingPoint { syndrome } => {
                 let syndrome = *syndrome;

@@ -15,6 +15,7 @@ use tern_kernel::ipc::transfer;
 use tern_kernel::object::{Context, ObjRef, ScRef, TcbRef};
 use tern_kernel::types::CoreId;
 
+use crate::check::time::Configuring;
 use crate::check::{self, Checker};
 use crate::generate::Generator;
 use crate::machine::{DEVICES, Machine, Stop};
@@ -220,8 +221,8 @@ impl Driver {
         Some(cause)
     }
 
-    /// Takes a decision, if it can be taken now.
-    fn take(&mut self, step: &Step) -> bool {
+    /// Takes a decision, if it can be taken now. Tells whether.
+    pub fn take(&mut self, step: &Step) -> bool {
         let cores = self.machine.num_cores();
         let in_user = |core: usize| core < cores && self.machine.stop(core) == Stop::User;
         let mut entered = None;
@@ -267,11 +268,14 @@ impl Driver {
             Step::Pass { .. } | Step::Raise { .. } => None,
         };
         self.checker.clocks.configured.clear();
-        let configured = self.programs.values().filter_map(|last| last.configures);
+        let configured = self.programs.iter().filter_map(|(&thread, last)| {
+            let (sc, core) = last.configures?;
+            Some(Configuring { sc, core, thread })
+        });
         self.checker.clocks.configured.extend(configured);
-        self.checker.step(&self.machine, moved);
-        let Some(core) = moved else { return true };
         let mut k = self.inspect();
+        self.checker.step(&k, &self.machine, moved);
+        let Some(core) = moved else { return true };
         if let (Some(witness), Some(cause)) = (&mut self.witness, entered) {
             witness.enters(&k, core, cause);
         }
@@ -280,6 +284,11 @@ impl Driver {
                 witness.releases(&mut k, &self.machine, core);
             }
             check::state(k, &self.machine, &mut self.checker, core);
+            for thread in self.checker.clocks.done.drain(..) {
+                if let Some(last) = self.programs.get_mut(&thread) {
+                    last.configures = None;
+                }
+            }
         }
         true
     }
@@ -315,6 +324,15 @@ fn enter_registers(k: &mut Kernel<'_>, tcb: TcbRef, context: ObjRef<Context>, ca
     for (index, &word) in call.receive.iter().flatten().enumerate() {
         k.write_user_word(buffer, RECEIVE + index, word);
     }
+}
+
+/// A machine with the world's threads on it, for a story that is told step by step. Entries are one step each until
+/// interleaving is switched on.
+pub fn stage(ram: &Ram, cores: usize) -> (Driver, World) {
+    let mut driver = Driver::new(cores, ram);
+    let world = World::create(&mut driver, cores);
+    driver.watch(world.contexts.clone());
+    (driver, world)
 }
 
 /// Makes the decisions of a run.
@@ -428,9 +446,7 @@ fn guarded(
     let mut steps = 0;
     let mut tally = Tally::default();
     let result = panic::catch_unwind(AssertUnwindSafe(|| {
-        let mut driver = Driver::new(cores, ram);
-        let world = World::create(&mut driver, cores);
-        driver.watch(world.contexts.clone());
+        let (mut driver, world) = stage(ram, cores);
         driver.machine.set_interleaving(true);
         if model {
             driver.witness = Some(Witness::new(&mut driver.inspect(), &driver.machine));

@@ -69,17 +69,40 @@ pub struct Args {
     pub effect: Effect,
 }
 
+/// A system call, with the capability addresses in its registers.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub call: Syscall,
+    pub x0: Operand,
+    pub x6: Operand,
+    pub x8: Operand,
+    pub args: Args,
+}
+
+impl Request {
+    /// What the first phase of a combined call invokes, if it is one.
+    pub fn first(&self) -> Option<&Operand> {
+        match self.call {
+            Syscall::ReplyRecv | Syscall::NBSendWait => Some(&self.x6),
+            Syscall::NBSendRecv => Some(&self.x8),
+            _ => None,
+        }
+    }
+
+    /// What it invokes first, if anything.
+    pub fn invoked(&self) -> Option<&Operand> {
+        match self.call {
+            Syscall::Call | Syscall::Send | Syscall::NBSend => Some(&self.x0),
+            _ => self.first(),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub enum Event {
     /// An interrupt, and the notification and badge by which its handler is told.
     Interrupt(Option<(Id, u64)>),
-    Syscall {
-        call: Syscall,
-        x0: Operand,
-        x6: Operand,
-        x8: Operand,
-        args: Args,
-    },
+    Syscall(Box<Request>),
     Fault(Fault),
     /// A memory fault whose reason is gone by now.
     Outdated,

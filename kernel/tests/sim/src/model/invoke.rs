@@ -264,10 +264,9 @@ impl Step<'_> {
         let old = self.state.threads[thread].context;
         let new = match m.extra[1] {
             Cap::Context { id, .. } => {
-                if old != Some(id) {
-                    if old.is_some() || self.state.contexts[id].thread.is_some() {
-                        return illegal();
-                    }
+                let taken = old.is_some() || self.state.contexts[id].thread.is_some();
+                if old != Some(id) && taken {
+                    return illegal();
                 }
                 self.check_released(id, thread)?;
                 Some(id)

@@ -4,7 +4,7 @@ use sel4_abi::{ErrorCode, MessageInfo, Syscall};
 
 use super::Step;
 use super::endpoint::Send;
-use super::event::{Args, Cap, Effect, Event, Operand, Outside};
+use super::event::{Args, Cap, Effect, Event, Operand, Outside, Request};
 use super::invoke::{Failed, Message};
 use super::state::{Doing, Fault, Id, Word};
 
@@ -41,25 +41,15 @@ impl Step<'_> {
     /// Whether the call invokes an object other than those of messages. Such a thread counts as one that starts again
     /// until the invocation is over.
     pub(super) fn invokes_object(&self, event: &Event) -> Result<bool, Outside> {
-        let Event::Syscall {
-            call,
-            x0,
-            x6,
-            x8,
-            args,
-        } = event
-        else {
+        let Event::Syscall(request) = event else {
             return Ok(false);
         };
-        let cap = match call {
-            Syscall::Call | Syscall::Send | Syscall::NBSend => x0.cap,
-            Syscall::ReplyRecv | Syscall::NBSendWait => x6.cap,
-            Syscall::NBSendRecv => x8.cap,
-            _ => return Ok(false),
+        let Some(invoked) = request.invoked() else {
+            return Ok(false);
         };
-        match cap {
+        match invoked.cap {
             Ok(Cap::Thread(_) | Cap::Context { .. } | Cap::Control { .. }) => Ok(true),
-            Ok(Cap::Other { .. }) => match args.effect {
+            Ok(Cap::Other { .. }) => match request.args.effect {
                 Effect::Unknown(reason) => Err(Outside(reason)),
                 _ => Ok(true),
             },
@@ -68,49 +58,38 @@ impl Step<'_> {
         }
     }
 
-    pub(super) fn syscall(&mut self, caller: Id, event: &Event) -> Result<(), Outside> {
-        let Event::Syscall {
-            call,
-            x0,
-            x6,
-            x8,
-            args,
-        } = event
-        else {
-            unreachable!("a system call");
-        };
-        let first = match call {
-            Syscall::ReplyRecv | Syscall::NBSendWait => Some(x6),
-            Syscall::NBSendRecv => Some(x8),
-            _ => None,
-        };
-        if let Some(target) = first {
+    pub(super) fn syscall(&mut self, caller: Id, request: &Request) -> Result<(), Outside> {
+        let Request {
+            call, x0, x6, args, ..
+        } = request;
+        if let Some(target) = request.first() {
             if !self.send_phase(caller, target, args, FIRST)? {
                 return Ok(());
             }
-            if args.extra.as_ref().is_ok_and(|caps| !caps.is_empty())
-                && !matches!(x0.cap, Ok(Cap::Endpoint { .. } | Cap::Notification { .. }))
-            {
+            let carried = args.extra.as_ref().is_ok_and(|caps| !caps.is_empty());
+            if carried && !matches!(x0.cap, Ok(Cap::Endpoint { .. } | Cap::Notification { .. })) {
                 return Err(Outside("the second phase may find a new capability"));
             }
         }
+        let own = match call {
+            Syscall::Call => Some(CALL),
+            Syscall::Send => Some(SEND),
+            Syscall::NBSend => Some(NB_SEND),
+            _ => None,
+        };
+        if let Some(mode) = own {
+            self.send_phase(caller, x0, args, mode)?;
+            return Ok(());
+        }
         match call {
-            Syscall::Call => {
-                self.send_phase(caller, x0, args, CALL)?;
-            }
-            Syscall::Send => {
-                self.send_phase(caller, x0, args, SEND)?;
-            }
-            Syscall::NBSend => {
-                self.send_phase(caller, x0, args, NB_SEND)?;
-            }
             Syscall::ReplyRecv | Syscall::NBSendRecv | Syscall::Recv => {
                 self.receive_phase(caller, x0, Some(x6), true);
             }
             Syscall::NBRecv => self.receive_phase(caller, x0, Some(x6), false),
             Syscall::NBSendWait | Syscall::Wait => self.receive_phase(caller, x0, None, true),
             Syscall::NBWait => self.receive_phase(caller, x0, None, false),
-            Syscall::Yield => {
+            _ => {
+                debug_assert_eq!(*call, Syscall::Yield);
                 if self.core().payer.is_some() {
                     self.end_slice(false);
                 }

@@ -12,7 +12,7 @@ use tern_kernel::{cspace, irq, syscall, vspace};
 
 use super::{effect, read};
 use crate::machine::Machine;
-use crate::model::{Args, Cap, Effect, Event, Fault, Operand, State};
+use crate::model::{Args, Cap, Effect, Event, Fault, Operand, Request, State};
 use crate::run::CAPS;
 
 /// The syndrome of a trapped floating-point access.
@@ -101,18 +101,7 @@ fn system_call(k: &Kernel<'_>, caller: TcbRef, state: &mut State) -> Event {
             })
             .collect();
     }
-    let target = match call {
-        Syscall::NBSendRecv => x8,
-        Syscall::ReplyRecv | Syscall::NBSendWait => x6,
-        _ => x0,
-    };
-    let mut effect = Effect::Nothing;
-    if let Ok(Cap::Other { .. }) = target.cap
-        && let Ok(slot) = cspace::lookup_slot(k, caller, target.address)
-    {
-        effect = effect::of(k, k.get(slot).cap(), info.label(), &words, state);
-    }
-    Event::Syscall {
+    let mut request = Box::new(Request {
         call,
         x0,
         x6,
@@ -120,9 +109,19 @@ fn system_call(k: &Kernel<'_>, caller: TcbRef, state: &mut State) -> Event {
         args: Args {
             words,
             extra,
-            effect,
+            effect: Effect::Nothing,
         },
+    });
+    if let Some(&Operand {
+        address,
+        cap: Ok(Cap::Other { .. }),
+    }) = request.invoked()
+        && let Ok(slot) = cspace::lookup_slot(k, caller, address)
+    {
+        let cap = k.get(slot).cap();
+        request.args.effect = effect::of(k, cap, info.label(), &request.args.words, state);
     }
+    Event::Syscall(request)
 }
 
 pub(super) fn cap(k: &Kernel<'_>, cap: KernelCap, state: &mut State) -> Cap {

@@ -1,0 +1,169 @@
+//! Defects that random runs have found in the kernel, each told again as a short story.
+
+use sel4_abi::{Invocation as I, Syscall, slot};
+use tern_sim::machine::Stop;
+use tern_sim::op::{Call, Op};
+use tern_sim::run::{Driver, Step, stage};
+use tern_sim::world::{Ram, World};
+
+/// Budget and period in microseconds of a context that is not round robin, and the period in ticks.
+const BUDGET: [u64; 2] = [30, 400];
+const PERIOD: u64 = 25_000;
+
+struct Story {
+    driver: Driver,
+    world: World,
+}
+
+impl Story {
+    fn new(cores: usize) -> Self {
+        let (driver, world) = stage(&Ram::new(), cores);
+        let mut story = Self { driver, world };
+        // The root task has all the time in the world.
+        story.configure(0, slot::INIT_THREAD_SC, [1 << 30, 1 << 30], 0);
+        story
+    }
+
+    /// The root task makes a call that succeeds.
+    fn root(&mut self, call: &Call) {
+        self.driver.must(call);
+    }
+
+    fn configure(&mut self, core: usize, context: u64, [budget, period]: [u64; 2], flags: u64) {
+        let call = self
+            .world
+            .configure(core, context, [budget, period, 0, 0, flags]);
+        self.root(&call);
+    }
+
+    fn tcb(&self, thread: u64) -> u64 {
+        self.world.tcbs.start + thread
+    }
+
+    fn context(&self, thread: u64) -> u64 {
+        self.world.contexts.start + thread
+    }
+
+    /// A core does what it has to, until it is in user mode or sleeps.
+    fn settle(&mut self, core: usize) {
+        while self.driver.take(&Step::Interrupt { core }) || self.driver.take(&Step::Go { core }) {}
+    }
+
+    /// The thread that runs on a core does something.
+    fn act(&mut self, core: usize, op: Op) {
+        assert!(self.driver.take(&Step::Do { core, op }));
+    }
+
+    fn call(&mut self, core: usize, number: Syscall, cap: u64, reply: u64) {
+        let mut call = Call::message(number as i64, cap, 0, &[], &[]);
+        call.x[6] = reply;
+        self.act(core, Op::Call(call));
+    }
+
+    fn sleeps(&self, core: usize) -> bool {
+        self.driver.machine().stop(core) == Stop::Interrupt
+    }
+
+    /// The thread that runs on a core works until it may no longer, and says for how many ticks at the most.
+    fn works(&mut self, core: usize) -> u64 {
+        let start = self.driver.machine().now();
+        let who = self.driver.machine().context(core);
+        while self.driver.machine().context(core) == who {
+            assert!(
+                self.driver.machine().now() < start + 20 * PERIOD,
+                "for ever"
+            );
+            self.act(core, Op::Work(1000));
+            self.settle(core);
+        }
+        self.driver.machine().now() - start
+    }
+
+    fn suspend(&mut self, thread: u64) {
+        let tcb = self.tcb(thread);
+        self.root(&Call::invoke(tcb, I::TcbSuspend, &[], &[]));
+    }
+
+    fn unbind(&mut self, context: u64) {
+        self.root(&Call::invoke(context, I::SchedContextUnbind, &[], &[]));
+    }
+}
+
+/// A context that was idle for long has one budget, not all that it did not use: also when it becomes a sporadic one in
+/// the moment in which it is moved.
+#[test]
+fn becoming_sporadic_on_the_way_renews_nothing() {
+    let mut story = Story::new(3);
+    for thread in 0..7 {
+        story.suspend(thread);
+    }
+    (1..3).for_each(|core| story.settle(core));
+    let (idle, tcb) = (story.context(7), story.tcb(1));
+    let own = story.context(1);
+    story.unbind(own);
+    story.configure(1, idle, BUDGET, 0);
+    story.driver.take(&Step::Pass { ticks: 20 * PERIOD });
+    story.root(&Call::invoke(tcb, I::TcbResume, &[], &[]));
+    story.root(&Call::invoke(idle, I::SchedContextBind, &[tcb], &[]));
+    story.configure(2, idle, BUDGET, 1);
+    (1..3).for_each(|core| story.settle(core));
+    assert!(story.works(2) < 3000, "one budget of 1875 ticks");
+}
+
+/// A caller's budget ends while its call waits for a lock. The server on its context waits for the refill.
+#[test]
+fn a_lent_context_without_budget_waits() {
+    let mut story = Story::new(2);
+    for thread in [0, 2, 4, 5, 6] {
+        story.suspend(thread);
+    }
+    let (endpoint, reply) = (story.world.endpoints.start, story.world.replies.start);
+    story.settle(1);
+    // Thread 1 is a server with no context of its own, thread 3 its client.
+    story.call(1, Syscall::Recv, endpoint, reply);
+    let own = story.context(1);
+    story.unbind(own);
+    story.settle(1);
+    story.driver.machine().set_interleaving(true);
+    story.call(1, Syscall::Call, endpoint, 0);
+    assert_eq!(story.driver.machine().stop(1), Stop::Point);
+    story.driver.take(&Step::Pass { ticks: 6000 });
+    story.driver.machine().set_interleaving(false);
+    story.settle(1);
+    assert!(story.sleeps(1), "the budget of 6250 ticks is used up");
+}
+
+/// A sporadic caller waited long for its server. The server has one budget then, not all of that time.
+#[test]
+fn a_caller_that_waited_long_has_one_budget() {
+    let mut story = Story::new(2);
+    for thread in [0, 2, 4, 6] {
+        story.suspend(thread);
+    }
+    let (endpoint, reply) = (story.world.endpoints.start, story.world.replies.start);
+    let client = story.context(5);
+    story.configure(1, client, [10_000, 10_000], 0);
+    let sporadic = story.context(3);
+    story.configure(1, sporadic, BUDGET, 1);
+    let (first, third, fifth) = (story.tcb(1), story.tcb(3), story.tcb(5));
+    let priority =
+        |tcb, value| Call::invoke(tcb, I::TcbSetPriority, &[slot::INIT_THREAD_TCB], &[value]);
+    story.root(&priority(first, 80));
+    story.settle(1);
+    story.call(1, Syscall::Recv, endpoint, reply);
+    let own = story.context(1);
+    story.unbind(own);
+    story.root(&priority(fifth, 70));
+    story.settle(1);
+    // The server is at work for thread 5; thread 3 calls meanwhile, and waits.
+    story.call(1, Syscall::Call, endpoint, 0);
+    story.root(&priority(third, 90));
+    story.settle(1);
+    story.call(1, Syscall::Call, endpoint, 0);
+    story.settle(1);
+    story.driver.take(&Step::Pass { ticks: 20 * PERIOD });
+    story.settle(1);
+    story.call(1, Syscall::ReplyRecv, endpoint, reply);
+    story.settle(1);
+    assert!(story.works(1) < 3000, "one budget of 1875 ticks");
+}
