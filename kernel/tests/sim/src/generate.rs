@@ -566,12 +566,14 @@ impl Generator {
                 } else {
                     r.slot(&w.notifications)
                 };
-                w.mint(
-                    badged,
-                    source,
+                let rights = r.of(&[
                     CapRights::all(),
-                    1 << (badged - w.badged.start),
-                )
+                    CapRights::all(),
+                    CapRights::READ_WRITE,
+                    CapRights::WRITE | CapRights::GRANT_REPLY,
+                    CapRights::READ,
+                ]);
+                w.mint(badged, source, rights, 1 << (badged - w.badged.start))
             }
             5 => {
                 let step = r.below(2) as usize;

@@ -132,11 +132,12 @@ fn tell(ram: &Ram, plan: Plan, trace: Vec<run::Step>, problem: &str) {
 fn tell_tally(tally: &Tally) {
     let share = |count: u64| 100.0 * count as f64 / tally.sections as f64;
     println!(
-        "{} sections under the locks, {:.1} % judged by the model; outside it:",
+        "{} sections under the locks, {:.1} % judged by the model, of these {:.1} % but for the answer; outside it:",
         tally.sections,
-        share(tally.judged)
+        share(tally.judged),
+        100.0 * tally.but_answer as f64 / tally.judged.max(1) as f64
     );
     for (reason, &count) in &tally.outside {
-        println!("  {:4.1} %  {reason}", share(count));
+        println!("  {:4.2} %  {reason}", share(count));
     }
 }

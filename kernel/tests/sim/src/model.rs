@@ -1,6 +1,6 @@
-//! A sequential model of messages, notifications, scheduling contexts and queues, written from the interface and not
-//! from the kernel: plain values, changed by one section of code under the locks after the other. The order in which
-//! cores release their locks is the serial order that the results must equal.
+//! A sequential model of messages, notifications, scheduling contexts and queues. It shares no code with the kernel:
+//! plain values, changed by one section of code under the locks after the other. The order in which cores release their
+//! locks is the serial order that the results must equal.
 //!
 //! Not here: capability spaces, memory, interrupt lines, and the arithmetic of refills. What they decide comes in as
 //! part of the event, or is looked up in the machine ([`Step::has_budget`]). [`Outside`] says where the model stops.
@@ -16,7 +16,7 @@ mod reply;
 mod state;
 mod syscall;
 
-pub use event::{Args, Cap, Effect, End, Event, Operand, Outside, Phase, Request};
+pub use event::{Args, Cap, Effect, End, Event, Operand, Outside, Phase, Request, Verdict};
 pub use state::{
     Above, Choice, Context, Core, Doing, Endpoint, Failure, Fault, Handler, Head, Id, Notification,
     Reply, Rights, State, Table, Thread, Word,
@@ -59,6 +59,8 @@ pub struct Step<'a> {
     end: End,
     /// Something depended on a moment that cannot be told any more.
     is_unsure: bool,
+    /// The caller got an answer from outside the model.
+    is_untold: bool,
 }
 
 impl<'a> Step<'a> {
@@ -71,6 +73,7 @@ impl<'a> Step<'a> {
             recharged: Vec::new(),
             end: End::Left,
             is_unsure: false,
+            is_untold: false,
         }
     }
 
@@ -123,13 +126,17 @@ impl<'a> Step<'a> {
     }
 
     /// Does what the section did. The event is what the core entered the kernel for.
-    pub fn section(&mut self, phase: Phase, event: &Event, end: End) -> Result<(), Outside> {
+    pub fn section(&mut self, phase: Phase, event: &Event, end: End) -> Result<Verdict, Outside> {
         self.end = end;
         self.work(phase, event, end)?;
         if self.is_unsure {
             return Err(Outside("a refill falls due while the core parks"));
         }
-        Ok(())
+        Ok(if self.is_untold {
+            Verdict::ButAnswer
+        } else {
+            Verdict::Whole
+        })
     }
 
     fn work(&mut self, phase: Phase, event: &Event, end: End) -> Result<(), Outside> {

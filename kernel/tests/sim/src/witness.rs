@@ -17,13 +17,15 @@ use tern_kernel::entry::Cause;
 use tern_kernel::types::CoreId;
 
 use crate::machine::Machine;
-use crate::model::{End, Event, Limits, Oracle, Outside, Phase, State, Step};
+use crate::model::{End, Event, Limits, Oracle, Outside, Phase, State, Step, Verdict};
 
 /// How many sections were held against the model.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     pub sections: u64,
     pub judged: u64,
+    /// Of these, without what an object outside the model has answered.
+    pub but_answer: u64,
     /// Why others were not.
     pub outside: BTreeMap<&'static str, u64>,
 }
@@ -32,6 +34,7 @@ impl Tally {
     pub fn add(&mut self, other: &Self) {
         self.sections += other.sections;
         self.judged += other.judged;
+        self.but_answer += other.but_answer;
         for (reason, count) in &other.outside {
             *self.outside.entry(reason).or_default() += count;
         }
@@ -128,8 +131,9 @@ impl Witness {
         self.tally.sections += 1;
         let step = &mut Step::new(&mut model, core, oracle, &after);
         match step.section(visit.phase, event, end) {
-            Ok(()) => {
+            Ok(verdict) => {
                 self.tally.judged += 1;
+                self.tally.but_answer += u64::from(verdict == Verdict::ButAnswer);
                 if let Some(difference) = compare::states(&model, &after) {
                     panic!(
                         "core {core} did what the model does not, {end:?} in phase {:?} of {:?}: {difference}",

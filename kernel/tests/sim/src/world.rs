@@ -42,7 +42,7 @@ pub const TABLES: usize = 4;
 pub const VSPACES: usize = 2;
 pub const CNODES: usize = 2;
 pub const UNTYPEDS: usize = 2;
-pub const BADGED: usize = 8;
+pub const BADGED: usize = 10;
 pub const SCRATCH: usize = 20;
 /// Log of the slots of a CNode, and of the bytes of an untyped.
 pub const CNODE_BITS: u64 = 3;
@@ -184,7 +184,13 @@ impl World {
             } else {
                 world.notifications.start + (index as u64 / 2) % NOTIFICATIONS as u64
             };
-            driver.must(&world.mint(badged, source, CapRights::all(), 1 << index));
+            // The last ones: callers get no answer; and signals only.
+            let rights = match index {
+                8 => CapRights::READ_WRITE,
+                9 => CapRights::WRITE,
+                _ => CapRights::all(),
+            };
+            driver.must(&world.mint(badged, source, rights, 1 << index));
         }
         world.start_threads(driver, cores);
         world

@@ -142,3 +142,11 @@ pub enum End {
 /// What the model does not judge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outside(pub &'static str);
+
+/// What the model can say about a section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Whole,
+    /// Everything but what an object outside the model has answered.
+    ButAnswer,
+}

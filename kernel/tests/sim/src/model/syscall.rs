@@ -175,6 +175,7 @@ impl Step<'_> {
                             let this = &mut self.state.threads[caller];
                             this.doing = Doing::Running;
                             if mode.call {
+                                self.is_untold = true;
                                 this.x = [Word::UNKNOWN; 6];
                                 this.x[0] = Word::new(0);
                             }
