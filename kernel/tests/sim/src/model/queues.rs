@@ -111,11 +111,13 @@ impl Step<'_> {
             self.enqueue(thread, place);
             return;
         }
-        let priority = self.state.threads[thread].priority;
         let running = self.core().current;
-        if place == Place::Back
-            && running.is_some_and(|running| self.state.threads[running].priority > priority)
-        {
+        if place == Place::Back {
+            // Never past its equals, whatever becomes of the running thread.
+            let priority = self.state.threads[thread].priority;
+            if running.is_none_or(|running| self.state.threads[running].priority < priority) {
+                self.reschedule();
+            }
             self.enqueue(thread, place);
             return;
         }
