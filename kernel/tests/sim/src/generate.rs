@@ -576,7 +576,7 @@ impl Generator {
                 w.mint(badged, source, rights, 1 << (badged - w.badged.start))
             }
             5 => {
-                let step = r.below(2) as usize;
+                let step = r.below(3) as usize;
                 w.equip(index)[step].clone()
             }
             6 => Call::invoke(r.slot(&w.contexts), I::SchedContextBind, &[tcb], &[]),

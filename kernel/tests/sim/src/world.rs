@@ -243,8 +243,8 @@ impl World {
         )
     }
 
-    /// Gives thread number `index` its spaces, a buffer, a priority.
-    pub fn equip(&self, index: usize) -> [Call; 2] {
+    /// Gives thread number `index` its spaces, a buffer, a priority, and most of them somebody to tell when their time is up.
+    pub fn equip(&self, index: usize) -> [Call; 3] {
         let tcb = self.tcbs.start + index as u64;
         let frame = self.frames.start + index as u64;
         let root = slot::INIT_THREAD_CNODE;
@@ -265,6 +265,12 @@ impl World {
                     if index % 3 == 2 { 0 } else { handler },
                 ],
                 &[255, 50 + 5 * (index as u64 % 3)],
+            ),
+            Call::invoke(
+                tcb,
+                Invocation::TcbSetTimeoutEndpoint,
+                &[if index % 3 == 1 { 0 } else { handler }],
+                &[],
             ),
         ]
     }
