@@ -57,6 +57,8 @@ pub struct Step<'a> {
     after: &'a State,
     recharged: Vec<Id>,
     end: End,
+    /// The core is about to stop for another one: the last thing that it does in the section.
+    is_parking: bool,
     /// Something depended on a moment that cannot be told any more.
     is_unsure: bool,
     /// The caller got an answer from outside the model.
@@ -72,6 +74,7 @@ impl<'a> Step<'a> {
             after,
             recharged: Vec::new(),
             end: End::Left,
+            is_parking: false,
             is_unsure: false,
             is_untold: false,
         }
@@ -130,7 +133,7 @@ impl<'a> Step<'a> {
         self.end = end;
         self.work(phase, event, end)?;
         if self.is_unsure {
-            return Err(Outside("a refill falls due while the core parks"));
+            return Err(Outside("a core parks, and a refill with it"));
         }
         Ok(if self.is_untold {
             Verdict::ButAnswer

@@ -1,6 +1,7 @@
 //! Who runs: ready and release queues, and the decision at the end of an entry.
 
 use super::Step;
+use super::event::End;
 use super::state::{Choice, Doing, Id, Word};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -196,14 +197,15 @@ impl Step<'_> {
             return self.state.contexts[context].head.time <= now;
         }
         let due = self.after.contexts[context].head.time;
-        // A core that parks charges once more, later than now.
+        // A core that parks charges once more, later than now: what was due may not be any more, and the other way round.
         let later = self.after.cores[self.me].now;
-        self.is_unsure |= due > now && due <= later;
+        self.is_unsure |= self.end == End::Parked && !self.is_parking && due > now;
         due <= later
     }
 
     /// The core runs nothing for a while: its thread goes back to its queue.
     pub(super) fn put_aside(&mut self) {
+        self.is_parking = true;
         let over = self.core().used > 0 && !self.can_pay();
         let payer = self.core().payer;
         let slice_ended = over && payer.is_some_and(|id| self.state.contexts[id].round_robin);
