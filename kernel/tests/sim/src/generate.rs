@@ -107,6 +107,10 @@ impl Generator {
     fn role(&mut self, w: &World, index: usize, cores: usize) -> Option<Op> {
         match self.style {
             Style::Wild => None,
+            // Clients also work, until their time is up and their timeout handlers are told.
+            Style::Chains if index > 2 && index < 5 && self.random.once_in(4) => {
+                Some(Op::Work(self.random.rand_range(1000u32..6000)))
+            }
             Style::Chains => self.link(w, index, cores).map(Op::Call),
             Style::Migrations => Some(self.traveller(w, index, cores)),
         }
