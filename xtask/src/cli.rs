@@ -214,7 +214,12 @@ fn allowed(topic: Topic) -> (&'static [&'static str], usize) {
         Topic::Test => (&["release", "config", "jobs", "list"], 2),
         Topic::Conformance => (&["jobs"], 0),
         Topic::Matrix => (&["smoke", "restart", "jobs", "timeout"], 1),
-        Topic::Sim => (&["seed", "seeds", "cores", "steps", "seconds", "trace"], 0),
+        Topic::Sim => (
+            &[
+                "seed", "seeds", "cores", "steps", "seconds", "trace", "no-model",
+            ],
+            0,
+        ),
         Topic::Mutants => (&["some", "seconds"], 1),
         Topic::Setup | Topic::Overview => (&[], 0),
     }
@@ -257,7 +262,7 @@ impl Options {
 
     fn set_for_sim(&mut self, name: &str, parser: &mut Parser) -> Result<()> {
         self.sim.push(format!("--{name}"));
-        if name != "trace" {
+        if !["trace", "no-model"].contains(&name) {
             self.sim.push(number::<u64>(name, parser)?.to_string());
         }
         Ok(())

@@ -152,7 +152,8 @@ seed. When one goes wrong, the command that repeats it is printed, and the decis
     --cores N      number of cores (default: by the seed: 2, 3, 4, 1 or 8)
     --steps N      decisions in a run (default: 2000, and 20000 for every eighth seed)
     --seconds S    begin no further run after this time
-    --trace        print every decision";
+    --trace        print every decision
+    --no-model     do not compare with the sequential model: twice as fast";
 
 const MUTANTS: &str = "\
 cargo xtask mutants [NAME] [--some N] [--seconds S]

@@ -107,6 +107,10 @@ impl Generator {
     fn role(&mut self, w: &World, index: usize, cores: usize) -> Option<Op> {
         match self.style {
             Style::Wild => None,
+            // Clients also work, until their time is up and their timeout handlers are told.
+            Style::Chains if index > 2 && index < 5 && self.random.once_in(4) => {
+                Some(Op::Work(self.random.rand_range(1000u32..6000)))
+            }
             Style::Chains => self.link(w, index, cores).map(Op::Call),
             Style::Migrations => Some(self.traveller(w, index, cores)),
         }
@@ -578,15 +582,17 @@ impl Generator {
                 } else {
                     r.slot(&w.notifications)
                 };
-                w.mint(
-                    badged,
-                    source,
+                let rights = r.of(&[
                     CapRights::all(),
-                    1 << (badged - w.badged.start),
-                )
+                    CapRights::all(),
+                    CapRights::READ_WRITE,
+                    CapRights::WRITE | CapRights::GRANT_REPLY,
+                    CapRights::READ,
+                ]);
+                w.mint(badged, source, rights, 1 << (badged - w.badged.start))
             }
             5 => {
-                let step = r.below(2) as usize;
+                let step = r.below(3) as usize;
                 w.equip(index)[step].clone()
             }
             6 if chains && index < 3 => Call::invoke(tcb, I::TcbResume, &[], &[]),
