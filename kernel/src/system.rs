@@ -122,6 +122,12 @@ impl System {
         self.locks.iter().any(TicketLock::is_held)
     }
 
+    /// The locks of the first so many cores. For checks on the development machine.
+    #[cfg(not(target_os = "none"))]
+    pub fn core_locks(&self, cores: usize) -> &[TicketLock] {
+        &self.locks[..cores]
+    }
+
     /// Whether any core holds the stop lock or queues for it. For checks on the development machine.
     #[cfg(not(target_os = "none"))]
     pub fn is_stopping(&self) -> bool {

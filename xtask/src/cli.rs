@@ -22,6 +22,7 @@ pub(crate) enum Command {
     Matrix(Matrix),
     /// The arguments of the simulation.
     Sim(Vec<String>),
+    Mutants(Mutants),
     Setup,
     Help(Topic),
 }
@@ -37,10 +38,11 @@ pub(crate) enum Topic {
     Conformance,
     Matrix,
     Sim,
+    Mutants,
     Setup,
 }
 
-const TOPICS: [(&str, Topic); 9] = [
+const TOPICS: [(&str, Topic); 10] = [
     ("run", Topic::Run),
     ("build", Topic::Build),
     ("image", Topic::Image),
@@ -49,6 +51,7 @@ const TOPICS: [(&str, Topic); 9] = [
     ("conformance", Topic::Conformance),
     ("matrix", Topic::Matrix),
     ("sim", Topic::Sim),
+    ("mutants", Topic::Mutants),
     ("setup", Topic::Setup),
 ];
 
@@ -112,6 +115,14 @@ pub(crate) struct Test {
     pub(crate) list: bool,
     /// Write the page about conformance instead of comparing it.
     pub(crate) write_page: bool,
+}
+
+/// Which defects, and how long each is looked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mutants {
+    pub(crate) name: Option<String>,
+    pub(crate) some: Option<usize>,
+    pub(crate) seconds: Option<u64>,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -179,6 +190,8 @@ struct Options {
     smoke: bool,
     restart: bool,
     sim: Vec<String>,
+    some: Option<usize>,
+    seconds: Option<u64>,
 }
 
 fn allowed(topic: Topic) -> (&'static [&'static str], usize) {
@@ -201,7 +214,13 @@ fn allowed(topic: Topic) -> (&'static [&'static str], usize) {
         Topic::Test => (&["release", "config", "jobs", "list"], 2),
         Topic::Conformance => (&["jobs"], 0),
         Topic::Matrix => (&["smoke", "restart", "jobs", "timeout"], 1),
-        Topic::Sim => (&["seed", "seeds", "cores", "steps", "seconds", "trace"], 0),
+        Topic::Sim => (
+            &[
+                "seed", "seeds", "cores", "steps", "seconds", "trace", "no-model",
+            ],
+            0,
+        ),
+        Topic::Mutants => (&["some", "seconds"], 1),
         Topic::Setup | Topic::Overview => (&[], 0),
     }
 }
@@ -243,7 +262,7 @@ impl Options {
 
     fn set_for_sim(&mut self, name: &str, parser: &mut Parser) -> Result<()> {
         self.sim.push(format!("--{name}"));
-        if name != "trace" {
+        if !["trace", "no-model"].contains(&name) {
             self.sim.push(number::<u64>(name, parser)?.to_string());
         }
         Ok(())
@@ -268,6 +287,8 @@ impl Options {
             "release" => self.build.release = true,
             "icount" => self.machine.icount = true,
             "gdb" => self.gdb = true,
+            "some" => self.some = Some(number(name, parser)?),
+            "seconds" => self.seconds = Some(number(name, parser)?),
             "list" => self.list = true,
             "smoke" => self.smoke = true,
             "restart" => self.restart = true,
@@ -335,6 +356,11 @@ impl Options {
                 timeout: self.timeout.flatten(),
             }),
             Topic::Sim => Command::Sim(self.sim),
+            Topic::Mutants => Command::Mutants(Mutants {
+                name: self.words.into_iter().next(),
+                some: self.some,
+                seconds: self.seconds,
+            }),
             Topic::Setup => Command::Setup,
             Topic::Overview => Command::Help(Topic::Overview),
         })
@@ -464,10 +490,9 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        assert!(
-            mistake("fly")
-                .contains("run, build, image, sdk, test, conformance, matrix, sim, setup, help")
-        );
+        assert!(mistake("fly").contains(
+            "run, build, image, sdk, test, conformance, matrix, sim, mutants, setup, help"
+        ));
         assert!(mistake("run --core 2").contains("--cores"));
         assert!(mistake("run --cores two").contains("--cores takes a number, not 'two'"));
         assert!(mistake("run --cores").contains("cores"));

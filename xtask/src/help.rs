@@ -13,6 +13,7 @@ pub(crate) fn text(topic: Topic) -> &'static str {
         Topic::Conformance => CONFORMANCE,
         Topic::Matrix => MATRIX,
         Topic::Sim => SIM,
+        Topic::Mutants => MUTANTS,
         Topic::Setup => SETUP,
     }
 }
@@ -28,6 +29,7 @@ cargo xtask builds Tern, runs it in QEMU, and tests it.
     cargo xtask conformance     run the tests of the target and write docs/conformance.md
     cargo xtask matrix          boot one example on every kind of machine, many times
     cargo xtask sim             run the kernel on a simulated machine, at random, and check every step
+    cargo xtask mutants         put deliberate defects into the kernel and see whether `sim` catches them
     cargo xtask setup           install what is missing, and nothing else
     cargo xtask help COMMAND    options of a command
 
@@ -148,9 +150,19 @@ seed. When one goes wrong, the command that repeats it is printed, and the decis
     --seed N       the first seed (default: 1)
     --seeds N      how many (default: 1, or as many as there is time for with --seconds)
     --cores N      number of cores (default: by the seed: 2, 3, 4, 1 or 8)
-    --steps N      decisions in a run (default: 2000)
+    --steps N      decisions in a run (default: 2000, and 20000 for every eighth seed)
     --seconds S    begin no further run after this time
-    --trace        print every decision";
+    --trace        print every decision
+    --no-model     do not compare with the sequential model: twice as fast";
+
+const MUTANTS: &str = "\
+cargo xtask mutants [NAME] [--some N] [--seconds S]
+
+Puts each of the deliberate defects of kernel/tests/sim/mutants.txt into a copy of the sources, runs the simulation on it,
+and says what caught it. The last line is `N of N caught`; the exit status is 0 only if all were.
+
+    --some N       only so many of them, others whenever the kernel's sources change
+    --seconds S    how long to look for each (default: 60)";
 
 const SETUP: &str = "\
 cargo xtask setup

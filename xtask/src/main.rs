@@ -15,6 +15,7 @@ mod failure;
 mod help;
 mod image;
 mod matrix;
+mod mutants;
 mod qemu;
 mod sdk;
 mod setup;
@@ -51,6 +52,7 @@ fn perform(command: Command) -> Result<()> {
         Command::Test(test) => testing::run(&workspace, &test),
         Command::Matrix(matrix) => matrix::run(&workspace, &matrix),
         Command::Sim(arguments) => commands::simulate(&workspace, &arguments),
+        Command::Mutants(options) => mutants::run(&workspace, &options),
         Command::Setup => {
             setup::ensure(&workspace, Need::Everything)?;
             // The tests that need this one are left out without it.

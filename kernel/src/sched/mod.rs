@@ -150,9 +150,13 @@ fn propose(k: &mut Kernel<'_>, tcb: TcbRef, end: End) {
         enqueue(k, tcb, end);
         return;
     }
-    let running = k.this().current.map(|current| k.get(current).priority);
-    if end == End::Back && running.is_some_and(|running| running > k.get(tcb).priority) {
-        // It cannot beat the running thread, so it takes its turn. If that one blocks in this entry, the queue decides.
+    if end == End::Back {
+        // It takes its turn behind its equals, whatever becomes of the running thread in this entry: so it never is the
+        // candidate, which may pass them.
+        let running = k.this().current.map(|current| k.get(current).priority);
+        if running.is_none_or(|running| running < k.get(tcb).priority) {
+            reschedule(k);
+        }
         enqueue(k, tcb, End::Back);
         return;
     }

@@ -9,6 +9,7 @@ mod tree;
 use std::collections::HashMap;
 
 use tern_kernel::access::Kernel;
+use tern_kernel::arch::to_physical;
 use tern_kernel::cap::Cap;
 use tern_kernel::object::{
     EndpointRef, EndpointState, NotificationRef, NotificationState, ReplyRef, ScRef, SlotRef,
@@ -16,6 +17,7 @@ use tern_kernel::object::{
 };
 use tern_kernel::sched;
 use tern_kernel::types::CoreId;
+use tern_kernel::vspace;
 
 use crate::machine::{MAX_CORES, Machine, Stop};
 
@@ -26,6 +28,8 @@ const TREE_EVERY: u32 = 32;
 #[derive(Default)]
 pub struct Checker {
     countdown: u32,
+    /// For each core, whether something was wanted of it when locks were released last.
+    was_asked: [bool; MAX_CORES],
     /// For each core, how many steps ago it went on in the kernel.
     waits: [u32; MAX_CORES],
     pub clocks: time::Clocks,
@@ -47,7 +51,8 @@ const PATIENCE: u32 = 5000;
 
 impl Checker {
     /// Notes that a step was taken, by this core if by any.
-    pub fn step(&mut self, machine: &Machine, moved: Option<usize>) {
+    pub fn step(&mut self, k: &Kernel<'_>, machine: &Machine, moved: Option<usize>) {
+        nobody_oversleeps(k, machine);
         for core in 0..machine.num_cores() {
             let inside = !matches!(machine.stop(core), Stop::User | Stop::Interrupt);
             if !inside || moved == Some(core) {
@@ -81,9 +86,19 @@ pub fn state(mut k: Kernel<'static>, machine: &Machine, checker: &mut Checker, b
         "a thread that is gone is in a queue"
     );
     for core in k.cores() {
-        core_rests(&k, machine, core);
+        // Whatever a core does, what its memory accesses are translated by is not somebody else's memory by now.
+        if let Some((root, asid)) = machine.root(core.index()).parts() {
+            let owner = vspace::find_root(&k, asid).map(|table| to_physical(table.address()));
+            assert_eq!(
+                owner,
+                Some(root),
+                "core {} uses a freed address space",
+                core.0
+            );
+        }
+        let was_asked = &mut checker.was_asked[core.index()];
+        *was_asked = core_rests(&k, machine, core, by, *was_asked);
     }
-    nobody_oversleeps(&k, machine);
     let contexts = contexts(&k, checker, &threads);
     checker.clocks.check(&k, machine, &contexts, by);
     if checker.countdown == 0 {
@@ -329,8 +344,9 @@ fn nobody_oversleeps(k: &Kernel<'_>, machine: &Machine) {
     }
 }
 
-/// Rule R6: a core that left the kernel runs what it should, or is going to look.
-fn core_rests(k: &Kernel<'_>, machine: &Machine, id: CoreId) {
+/// Rule R6: a core that left the kernel runs what it should, or is going to look. Tells whether it is asked to, and has
+/// been rung or will be.
+fn core_rests(k: &Kernel<'_>, machine: &Machine, id: CoreId, by: usize, was_asked: bool) -> bool {
     let core = k.core(id);
     let flags = k.flags(id);
     use std::sync::atomic::Ordering::Relaxed;
@@ -341,7 +357,7 @@ fn core_rests(k: &Kernel<'_>, machine: &Machine, id: CoreId) {
         Stop::User | Stop::Interrupt | Stop::Publish
     );
     if !outside || flags.will_look.load(Relaxed) {
-        return;
+        return false;
     }
     assert!(
         !flags.parked.load(Relaxed),
@@ -349,15 +365,16 @@ fn core_rests(k: &Kernel<'_>, machine: &Machine, id: CoreId) {
     );
     let asked = core.pending || flags.hold.load(Relaxed);
     if asked {
-        // Whoever asked rings after it has released its locks.
+        // Whoever asked rings after it has released its locks: whoever releases them now, if that is new.
         let somebody_inside = (0..machine.num_cores()).any(|other| {
-            other != index && matches!(machine.stop(other), Stop::Point | Stop::Publish)
+            let rings = machine.stop(other) == Stop::Point || (other == by && !was_asked);
+            other != index && rings
         });
         assert!(
             machine.is_rung(index) || somebody_inside,
             "core {index} is wanted, and nobody rang it"
         );
-        return;
+        return true;
     }
     let best = core.ready.highest_priority();
     match core.current {
@@ -376,7 +393,7 @@ fn core_rests(k: &Kernel<'_>, machine: &Machine, id: CoreId) {
                 "the timer of core {index} is later than the budget"
             );
             assert_eq!(machine.context(index), Some(tcb.context()));
-            assert_eq!(machine.root(index), tern_kernel::vspace::user_root(k, tcb));
+            assert_eq!(machine.root(index), vspace::user_root(k, tcb));
             if core.fpu_owner.is_some() {
                 assert_eq!(core.fpu_owner, Some(tcb), "whose registers these are");
             }
@@ -395,4 +412,5 @@ fn core_rests(k: &Kernel<'_>, machine: &Machine, id: CoreId) {
             "the timer of core {index} is later than the next refill"
         );
     }
+    false
 }

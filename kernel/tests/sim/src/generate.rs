@@ -107,6 +107,10 @@ impl Generator {
     fn role(&mut self, w: &World, index: usize, cores: usize) -> Option<Op> {
         match self.style {
             Style::Wild => None,
+            // Clients also work, until their time is up and their timeout handlers are told.
+            Style::Chains if index > 2 && index < 5 && self.random.once_in(4) => {
+                Some(Op::Work(self.random.rand_range(1000u32..6000)))
+            }
             Style::Chains => self.link(w, index, cores).map(Op::Call),
             Style::Migrations => Some(self.traveller(w, index, cores)),
         }
@@ -457,7 +461,13 @@ impl Generator {
         };
         let address = CODE + (r.below(4) << 30) + (r.below(3) << 21) + (r.below(4) << 12);
         let (frame, table) = (r.slot(&w.frames), r.slot(&w.tables));
-        match r.below(14) {
+        match r.below(15) {
+            14 => Call::invoke(
+                slot::INIT_THREAD_CNODE,
+                I::CNodeDelete,
+                &[],
+                &[r.slot(&w.vspaces), DEPTH],
+            ),
             0..5 => Call::invoke(table, I::PageTableMap, &[vspace], &[address, 3]),
             5 => Call::invoke(table, I::PageTableUnmap, &[], &[]),
             6..9 => Call::invoke(
@@ -541,8 +551,14 @@ impl Generator {
 
     /// The root task puts back what is gone and lets threads go on that have nothing to wait for.
     fn repair(&mut self, w: &World, k: &Kernel<'_>) -> Op {
+        let chains = self.style == Style::Chains;
         let r = &mut self.random;
         let root = slot::INIT_THREAD_CNODE;
+        if chains && r.once_in(4) {
+            // Servers run on their callers' time.
+            let context = w.contexts.start + r.below(3);
+            return Op::Call(Call::invoke(context, I::SchedContextUnbind, &[], &[]));
+        }
         let index = r.below(THREADS as u64) as usize;
         let tcb = w.tcbs.start + index as u64;
         let call = match r.below(16) {
@@ -566,17 +582,20 @@ impl Generator {
                 } else {
                     r.slot(&w.notifications)
                 };
-                w.mint(
-                    badged,
-                    source,
+                let rights = r.of(&[
                     CapRights::all(),
-                    1 << (badged - w.badged.start),
-                )
+                    CapRights::all(),
+                    CapRights::READ_WRITE,
+                    CapRights::WRITE | CapRights::GRANT_REPLY,
+                    CapRights::READ,
+                ]);
+                w.mint(badged, source, rights, 1 << (badged - w.badged.start))
             }
             5 => {
-                let step = r.below(2) as usize;
+                let step = r.below(3) as usize;
                 w.equip(index)[step].clone()
             }
+            6 if chains && index < 3 => Call::invoke(tcb, I::TcbResume, &[], &[]),
             6 => Call::invoke(r.slot(&w.contexts), I::SchedContextBind, &[tcb], &[]),
             7 => {
                 let core = r.below(k.num_cores() as u64) as usize;

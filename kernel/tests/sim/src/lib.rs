@@ -4,6 +4,8 @@
 pub mod check;
 pub mod generate;
 pub mod machine;
+pub mod model;
 pub mod op;
 pub mod run;
+pub mod witness;
 pub mod world;

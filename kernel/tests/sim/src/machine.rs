@@ -9,7 +9,7 @@
     reason = "a coroutine is stopped from deep inside the kernel's code"
 )]
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -68,6 +68,10 @@ struct Core {
     event: Cell<bool>,
     /// When it entered the kernel last.
     entered: Cell<u64>,
+    /// The interrupt that it acknowledged last, if there was one.
+    acknowledged: Cell<Option<u32>>,
+    /// What it read from the counter, for those who want to know.
+    times: RefCell<Vec<u64>>,
     fpu: Cell<u128>,
     fpu_allowed: Cell<bool>,
 }
@@ -96,6 +100,8 @@ impl Core {
             masked: Cell::new(!0),
             event: Cell::new(false),
             entered: Cell::new(0),
+            acknowledged: Cell::new(None),
+            times: RefCell::new(Vec::new()),
             fpu: Cell::new(0),
             fpu_allowed: Cell::new(false),
         }
@@ -171,7 +177,9 @@ impl Hardware for Chips {
     fn counter(&self) -> u64 {
         // Every look takes a moment.
         self.now.set(self.now.get() + 1);
-        self.now.get()
+        let now = self.now.get();
+        self.core().times.borrow_mut().push(now);
+        now
     }
 
     fn set_timer(&self, deadline: u64) {
@@ -231,6 +239,7 @@ impl Hardware for Chips {
 
     fn acknowledge(&self) -> Ack {
         let intid = self.interrupt(self.running.get());
+        self.core().acknowledged.set(intid);
         if let Some(intid) = intid {
             if intid < 16 {
                 set_bit(&self.core().sgis, intid as usize, false);
@@ -360,6 +369,21 @@ impl Machine {
         }
     }
 
+    /// Whether a core in the kernel, when it goes on, may get the last of the locks, and with it the right to change
+    /// things. Nobody has that right then.
+    pub fn may_get_last_lock(&self, core: usize) -> bool {
+        let locks = self.system().core_locks(self.num_cores());
+        let (last, others) = locks.split_last().expect("a core has a lock");
+        match self.stops[core] {
+            Stop::Lock(word, _) => {
+                let start = (&raw const *last).addr();
+                (start..start + size_of_val(last)).contains(&word.addr())
+            }
+            Stop::Point => !last.is_held() && others.iter().all(|lock| lock.is_held()),
+            Stop::User | Stop::Publish | Stop::Event | Stop::Interrupt => false,
+        }
+    }
+
     /// Lets a core in the kernel go on.
     pub fn go(&mut self, core: usize) {
         debug_assert!(self.can_go(core));
@@ -408,6 +432,17 @@ impl Machine {
     /// When a core left user mode last.
     pub fn entered(&self, core: usize) -> u64 {
         self.chips.get().cores[core].entered.get()
+    }
+
+    /// The interrupt that a core acknowledged when it entered the kernel last for one.
+    pub fn acknowledged(&self, core: usize) -> Option<u32> {
+        self.chips.get().cores[core].acknowledged.get()
+    }
+
+    /// What a core has read from the counter since this was asked last.
+    pub fn take_times(&self, core: usize, times: &mut Vec<u64>) {
+        times.clear();
+        times.append(&mut self.chips.get().cores[core].times.borrow_mut());
     }
 
     pub fn interrupt(&self, core: usize) -> Option<u32> {

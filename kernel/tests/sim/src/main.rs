@@ -7,15 +7,17 @@ use std::time::{Duration, Instant};
 use lexopt::Arg::Long;
 use lexopt::{Parser, ValueExt};
 use tern_sim::run::{self, End, Plan};
+use tern_sim::witness::Tally;
 use tern_sim::world::Ram;
 
 struct Options {
     seed: u64,
     seeds: u64,
     cores: Vec<usize>,
-    steps: u64,
+    steps: Option<u64>,
     seconds: Option<u64>,
     trace: bool,
+    model: bool,
 }
 
 fn options() -> Result<Options, lexopt::Error> {
@@ -23,9 +25,10 @@ fn options() -> Result<Options, lexopt::Error> {
         seed: 1,
         seeds: 0,
         cores: vec![2, 3, 4, 1, 8],
-        steps: 2000,
+        steps: None,
         seconds: None,
         trace: false,
+        model: true,
     };
     let mut parser = Parser::from_env();
     while let Some(argument) = parser.next()? {
@@ -33,7 +36,8 @@ fn options() -> Result<Options, lexopt::Error> {
             Long("seed") => options.seed = parser.value()?.parse()?,
             Long("seeds") => options.seeds = parser.value()?.parse()?,
             Long("cores") => options.cores = vec![parser.value()?.parse()?],
-            Long("steps") => options.steps = parser.value()?.parse()?,
+            Long("steps") => options.steps = Some(parser.value()?.parse()?),
+            Long("no-model") => options.model = false,
             Long("trace") => options.trace = true,
             Long("seconds") => options.seconds = Some(parser.value()?.parse()?),
             other => return Err(other.unexpected()),
@@ -62,6 +66,7 @@ fn main() -> ExitCode {
     let start = Instant::now();
     let mut steps = 0;
     let mut runs = 0;
+    let mut tally = Tally::default();
     let limit = options.seconds.map(Duration::from_secs);
     for seed in options.seed..options.seed.saturating_add(options.seeds) {
         if limit.is_some_and(|limit| start.elapsed() > limit) {
@@ -70,7 +75,11 @@ fn main() -> ExitCode {
         let plan = Plan {
             seed,
             cores: options.cores[(seed % options.cores.len() as u64) as usize],
-            steps: options.steps,
+            // Most runs are short, so that they begin in many ways. Some are long.
+            steps: options
+                .steps
+                .unwrap_or(if seed % 8 == 0 { 20_000 } else { 2_000 }),
+            model: options.model,
         };
         let outcome = run::from_seed(&ram, plan);
         if options.trace {
@@ -79,6 +88,7 @@ fn main() -> ExitCode {
             }
         }
         steps += outcome.steps;
+        tally.add(&outcome.tally);
         runs += 1;
         if let End::Bad(problem) = outcome.end {
             tell(&ram, plan, outcome.trace, &problem);
@@ -90,6 +100,9 @@ fn main() -> ExitCode {
         "{runs} runs, {steps} steps in {seconds:.1} s, {:.0} steps a second: all good",
         steps as f64 / seconds
     );
+    if tally.sections > 0 {
+        tell_tally(&tally);
+    }
     ExitCode::SUCCESS
 }
 
@@ -100,7 +113,7 @@ fn tell(ram: &Ram, plan: Plan, trace: Vec<run::Step>, problem: &str) {
         plan.seed, plan.cores, plan.steps
     );
     let whole = trace.len();
-    let short = run::shrink(ram, plan.cores, trace, problem);
+    let short = run::shrink(ram, plan, trace, problem);
     println!("{whole} steps, of which these are enough:");
     let mut steps = short.iter().peekable();
     while let Some(step) = steps.next() {
@@ -112,5 +125,19 @@ fn tell(ram: &Ram, plan: Plan, trace: Vec<run::Step>, problem: &str) {
             1 => println!("  {step}"),
             _ => println!("  {step}, {times} times"),
         }
+    }
+}
+
+/// How much of it all the model has judged.
+fn tell_tally(tally: &Tally) {
+    let share = |count: u64| 100.0 * count as f64 / tally.sections as f64;
+    println!(
+        "{} sections under the locks, {:.1} % judged by the model, of these {:.1} % but for the answer; outside it:",
+        tally.sections,
+        share(tally.judged),
+        100.0 * tally.but_answer as f64 / tally.judged.max(1) as f64
+    );
+    for (reason, &count) in &tally.outside {
+        println!("  {:4.2} %  {reason}", share(count));
     }
 }

@@ -15,15 +15,17 @@ use tern_kernel::ipc::transfer;
 use tern_kernel::object::{Context, ObjRef, ScRef, TcbRef};
 use tern_kernel::types::CoreId;
 
+use crate::check::time::Configuring;
 use crate::check::{self, Checker};
 use crate::generate::Generator;
 use crate::machine::{DEVICES, Machine, Stop};
 use crate::op::{Call, Op};
+use crate::witness::{Tally, Witness};
 use crate::world::{Ram, World};
 
 /// Word offsets in an IPC buffer.
 const MESSAGE: usize = 1;
-const CAPS: usize = 122;
+pub(crate) const CAPS: usize = 122;
 const RECEIVE: usize = 125;
 
 /// The syndrome of a data abort at EL0 on an unmapped page, of an instruction abort, and of an undefined instruction.
@@ -72,6 +74,8 @@ pub struct Driver {
     machine: Machine,
     programs: HashMap<usize, LastCall>,
     checker: Checker,
+    /// Holds every section against the model, if that is wanted.
+    witness: Option<Witness>,
     /// Steps taken.
     pub steps: u64,
 }
@@ -91,6 +95,7 @@ impl Driver {
             machine,
             programs: HashMap::new(),
             checker: Checker::default(),
+            witness: None,
             steps: 0,
         };
         for core in (0..cores).rev() {
@@ -150,8 +155,8 @@ impl Driver {
             .is_some_and(|last| last.pc == pc)
     }
 
-    /// The thread on this core does something.
-    fn user(&mut self, core: usize, op: &Op) {
+    /// The thread on this core does something: why it enters the kernel, if it does.
+    fn user(&mut self, core: usize, op: &Op) -> Option<Cause> {
         let (tcb, context) = self.running(core);
         let mut k = self.inspect();
         let pc = k.get(context).next_ip;
@@ -170,7 +175,6 @@ impl Driver {
                 _ => None,
             };
         }
-        k.get_mut(context).fault_ip = pc;
         let cause = match op {
             _ if again => {
                 last.pc = pc;
@@ -200,7 +204,7 @@ impl Driver {
                     assert_eq!(found, last.fpu, "a thread's vector register");
                     last.fpu = u128::from(*value);
                     self.machine.set_fpu(core, last.fpu);
-                    return;
+                    return None;
                 }
             },
             Op::Work(ticks) => {
@@ -209,22 +213,32 @@ impl Driver {
                 let deadline = self.machine.next_deadline().unwrap_or(u64::MAX);
                 let most = deadline.saturating_sub(now).max(1);
                 self.machine.pass(u64::from(*ticks).min(most));
-                return;
+                return None;
             }
         };
+        k.get_mut(context).fault_ip = pc;
         self.machine.trap(core, cause);
+        Some(cause)
     }
 
     /// Takes a decision, if it can be taken now. Tells whether.
     pub fn take(&mut self, step: &Step) -> bool {
         let cores = self.machine.num_cores();
         let in_user = |core: usize| core < cores && self.machine.stop(core) == Stop::User;
+        let mut entered = None;
         match step {
             Step::Go { core } => {
                 if *core >= cores || !self.machine.can_go(*core) {
                     return false;
                 }
+                if self.machine.stop(*core) == Stop::Interrupt {
+                    entered = Some(Cause::Interrupt);
+                }
                 self.machine.pass(1);
+                let k = self.inspect();
+                if let Some(witness) = &mut self.witness {
+                    witness.goes_on(&k, &self.machine, *core);
+                }
                 self.machine.go(*core);
             }
             Step::Interrupt { core } => {
@@ -235,6 +249,7 @@ impl Driver {
                 let mut k = self.inspect();
                 let context = k.get_mut(context);
                 context.fault_ip = context.next_ip;
+                entered = Some(Cause::Interrupt);
                 self.machine.trap(*core, Cause::Interrupt);
             }
             Step::Do { core, op } => {
@@ -242,7 +257,7 @@ impl Driver {
                     return false;
                 }
                 self.machine.pass(3);
-                self.user(*core, op);
+                entered = self.user(*core, op);
             }
             Step::Pass { ticks } => self.machine.pass(*ticks),
             Step::Raise { line } => self.machine.raise(*line),
@@ -253,13 +268,27 @@ impl Driver {
             Step::Pass { .. } | Step::Raise { .. } => None,
         };
         self.checker.clocks.configured.clear();
-        let configured = self.programs.values().filter_map(|last| last.configures);
+        let configured = self.programs.iter().filter_map(|(&thread, last)| {
+            let (sc, core) = last.configures?;
+            Some(Configuring { sc, core, thread })
+        });
         self.checker.clocks.configured.extend(configured);
-        self.checker.step(&self.machine, moved);
-        if let Some(core) = moved
-            && self.machine.stop(core) == Stop::Publish
-        {
-            check::state(self.inspect(), &self.machine, &mut self.checker, core);
+        let mut k = self.inspect();
+        self.checker.step(&k, &self.machine, moved);
+        let Some(core) = moved else { return true };
+        if let (Some(witness), Some(cause)) = (&mut self.witness, entered) {
+            witness.enters(&k, core, cause);
+        }
+        if self.machine.stop(core) == Stop::Publish {
+            if let Some(witness) = &mut self.witness {
+                witness.releases(&mut k, &self.machine, core);
+            }
+            check::state(k, &self.machine, &mut self.checker, core);
+            for thread in self.checker.clocks.done.drain(..) {
+                if let Some(last) = self.programs.get_mut(&thread) {
+                    last.configures = None;
+                }
+            }
         }
         true
     }
@@ -364,6 +393,8 @@ pub struct Plan {
     pub seed: u64,
     pub cores: usize,
     pub steps: u64,
+    /// Whether every section is held against the model.
+    pub model: bool,
 }
 
 /// What came of a run.
@@ -371,12 +402,13 @@ pub struct Outcome {
     pub end: End,
     pub trace: Vec<Step>,
     pub steps: u64,
+    pub tally: Tally,
 }
 
 /// Makes a run from a seed.
 pub fn from_seed(ram: &Ram, plan: Plan) -> Outcome {
     let mut generator = Generator::new(plan.seed);
-    guarded(ram, plan.cores, |driver, world, trace| {
+    guarded(ram, plan.cores, plan.model, |driver, world, trace| {
         let mut decider = Decider {
             generator: &mut generator,
             world,
@@ -393,8 +425,8 @@ pub fn from_seed(ram: &Ram, plan: Plan) -> Outcome {
 }
 
 /// Makes a run from decisions. Those that cannot be taken are left out.
-pub fn from_trace(ram: &Ram, cores: usize, steps: &[Step]) -> Outcome {
-    guarded(ram, cores, |driver, _, trace| {
+pub fn from_trace(ram: &Ram, cores: usize, model: bool, steps: &[Step]) -> Outcome {
+    guarded(ram, cores, model, |driver, _, trace| {
         for step in steps {
             trace.push(step.clone());
             if !driver.take(step) {
@@ -407,17 +439,25 @@ pub fn from_trace(ram: &Ram, cores: usize, steps: &[Step]) -> Outcome {
 fn guarded(
     ram: &Ram,
     cores: usize,
+    model: bool,
     work: impl FnOnce(&mut Driver, &World, &mut Vec<Step>),
 ) -> Outcome {
     let mut trace = Vec::new();
     let mut steps = 0;
+    let mut tally = Tally::default();
     let result = panic::catch_unwind(AssertUnwindSafe(|| {
         let (mut driver, world) = stage(ram, cores);
         driver.machine.set_interleaving(true);
+        if model {
+            driver.witness = Some(Witness::new(&mut driver.inspect(), &driver.machine));
+        }
         let result = panic::catch_unwind(AssertUnwindSafe(|| {
             work(&mut driver, &world, &mut trace);
         }));
         steps = driver.steps;
+        if let Some(witness) = driver.witness {
+            tally = witness.tally;
+        }
         if let Err(problem) = result {
             panic::resume_unwind(problem);
         }
@@ -426,7 +466,12 @@ fn guarded(
         Ok(()) => End::Good,
         Err(problem) => End::Bad(text_of(problem.as_ref())),
     };
-    Outcome { end, trace, steps }
+    Outcome {
+        end,
+        trace,
+        steps,
+        tally,
+    }
 }
 
 fn text_of(problem: &(dyn std::any::Any + Send)) -> String {
@@ -440,9 +485,9 @@ fn text_of(problem: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// Leaves out decisions as long as the run ends in the same way.
-pub fn shrink(ram: &Ram, cores: usize, trace: Vec<Step>, problem: &str) -> Vec<Step> {
+pub fn shrink(ram: &Ram, plan: Plan, trace: Vec<Step>, problem: &str) -> Vec<Step> {
     let same = |steps: &[Step]| {
-        let outcome = from_trace(ram, cores, steps);
+        let outcome = from_trace(ram, plan.cores, plan.model, steps);
         match outcome.end {
             End::Bad(text) if kind(&text) == kind(problem) => Some(outcome.trace),
             _ => None,

@@ -42,7 +42,7 @@ pub const TABLES: usize = 4;
 pub const VSPACES: usize = 2;
 pub const CNODES: usize = 2;
 pub const UNTYPEDS: usize = 2;
-pub const BADGED: usize = 8;
+pub const BADGED: usize = 10;
 pub const SCRATCH: usize = 20;
 /// Log of the slots of a CNode, and of the bytes of an untyped.
 pub const CNODE_BITS: u64 = 3;
@@ -184,7 +184,13 @@ impl World {
             } else {
                 world.notifications.start + (index as u64 / 2) % NOTIFICATIONS as u64
             };
-            driver.must(&world.mint(badged, source, CapRights::all(), 1 << index));
+            // The last ones: callers get no answer; and signals only.
+            let rights = match index {
+                8 => CapRights::READ_WRITE,
+                9 => CapRights::WRITE,
+                _ => CapRights::all(),
+            };
+            driver.must(&world.mint(badged, source, rights, 1 << index));
         }
         world.start_threads(driver, cores);
         world
@@ -237,8 +243,8 @@ impl World {
         )
     }
 
-    /// Gives thread number `index` its spaces, a buffer, a priority.
-    pub fn equip(&self, index: usize) -> [Call; 2] {
+    /// Gives thread number `index` its spaces, a buffer, a priority, and most of them somebody to tell when their time is up.
+    pub fn equip(&self, index: usize) -> [Call; 3] {
         let tcb = self.tcbs.start + index as u64;
         let frame = self.frames.start + index as u64;
         let root = slot::INIT_THREAD_CNODE;
@@ -259,6 +265,12 @@ impl World {
                     if index % 3 == 2 { 0 } else { handler },
                 ],
                 &[255, 50 + 5 * (index as u64 % 3)],
+            ),
+            Call::invoke(
+                tcb,
+                Invocation::TcbSetTimeoutEndpoint,
+                &[if index % 3 == 1 { 0 } else { handler }],
+                &[],
             ),
         ]
     }

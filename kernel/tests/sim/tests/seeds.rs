@@ -1,23 +1,31 @@
 //! A few random runs of each kind on each number of cores. `cargo xtask sim` makes more of them, faster.
 
 use tern_sim::run::{self, End, Plan};
+use tern_sim::witness::Tally;
 use tern_sim::world::Ram;
 
 #[test]
 fn runs_are_good() {
     let ram = Ram::new();
+    let mut tally = Tally::default();
     for seed in 0..64 {
         for cores in [1, 2, 3, 4, 8] {
             let plan = Plan {
                 seed,
                 cores,
                 steps: 400,
+                model: true,
             };
-            if let End::Bad(problem) = run::from_seed(&ram, plan).end {
+            let outcome = run::from_seed(&ram, plan);
+            if let End::Bad(problem) = outcome.end {
                 panic!("seed {seed} on {cores} cores: {problem}");
             }
+            tally.add(&outcome.tally);
         }
     }
+    // The model has something to say to nearly everything.
+    assert!(tally.sections > 0);
+    assert!(tally.judged * 100 > tally.sections * 95, "{tally:?}");
 }
 
 /// The same seed makes the same decisions, and the decisions alone make the same run.
@@ -29,10 +37,11 @@ fn runs_repeat() {
             seed,
             cores: 3,
             steps: 1000,
+            model: true,
         };
         let (first, second) = (run::from_seed(&ram, plan), run::from_seed(&ram, plan));
         assert_eq!(first.trace, second.trace);
-        let again = run::from_trace(&ram, plan.cores, &first.trace);
+        let again = run::from_trace(&ram, plan.cores, plan.model, &first.trace);
         assert!(matches!(again.end, End::Good));
         assert_eq!(again.trace, first.trace);
     }

@@ -167,3 +167,37 @@ fn a_caller_that_waited_long_has_one_budget() {
     story.settle(1);
     assert!(story.works(1) < 3000, "one budget of 1875 ticks");
 }
+
+/// A thread signals and waits in one call. Of two equals, the one that was ready before runs next, not the one that has
+/// just been woken.
+#[test]
+fn a_signal_does_not_pass_equals() {
+    let mut story = Story::new(2);
+    for thread in 0..7 {
+        story.suspend(thread);
+    }
+    let [first, second, third] = [1, 3, 5].map(|thread| story.tcb(thread));
+    let resume = |tcb| Call::invoke(tcb, I::TcbResume, &[], &[]);
+    for tcb in [first, second, third] {
+        let authority = slot::INIT_THREAD_TCB;
+        story.root(&Call::invoke(tcb, I::TcbSetPriority, &[authority], &[70]));
+    }
+    let (wake, other) = (
+        story.world.notifications.start,
+        story.world.notifications.start + 1,
+    );
+    story.root(&resume(first));
+    story.settle(1);
+    let waiter = story.driver.machine().context(1);
+    story.call(1, Syscall::Wait, wake, 0);
+    story.root(&resume(second));
+    story.settle(1);
+    story.root(&resume(third));
+    story.call(1, Syscall::NBSendWait, other, wake);
+    story.settle(1);
+    assert!(!story.sleeps(1));
+    assert_ne!(story.driver.machine().context(1), waiter);
+    story.call(1, Syscall::Wait, other, 0);
+    story.settle(1);
+    assert_eq!(story.driver.machine().context(1), waiter);
+}

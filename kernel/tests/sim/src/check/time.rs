@@ -18,13 +18,25 @@ fn late(cores: usize) -> u64 {
     2500 + 500 * cores as u64
 }
 
+/// A ConfigureFlags under way.
+#[derive(Clone, Copy)]
+pub struct Configuring {
+    pub sc: ScRef,
+    /// Where the context will be.
+    pub core: u16,
+    /// Whose call it is.
+    pub thread: usize,
+}
+
 /// What is remembered of contexts and cores.
 #[derive(Default)]
 pub struct Clocks {
     contexts: HashMap<usize, Clock>,
     cores: HashMap<usize, Account>,
-    /// Contexts that are being configured now: which, and on which core they will be.
-    pub configured: Vec<(ScRef, u16)>,
+    /// Calls that configure a context and are under way.
+    pub configured: Vec<Configuring>,
+    /// Those of them that are seen to have had their effect: their threads.
+    pub done: Vec<usize>,
 }
 
 /// How a core stood when it released its locks last.
@@ -117,11 +129,15 @@ impl Clocks {
         let this = k.get(sc);
         let parameters = (this.refills.period, refills.total());
         let clock = self.contexts.entry(sc.address()).or_default();
-        let configured = self.configured.iter().filter(|&&(other, _)| other == sc);
+        let calls = self.configured.iter().filter(|call| call.sc == sc);
         let (mut configures, mut stays) = (false, false);
-        for &(_, core) in configured {
+        for call in calls.clone() {
             configures = true;
-            stays |= core == clock.core;
+            stays |= call.core == clock.core;
+        }
+        if clock.core != this.core.0 {
+            let call = calls.clone().find(|call| call.core == this.core.0);
+            self.done.extend(call.map(|call| call.thread));
         }
         let used = this.consumed.checked_sub(clock.consumed);
         clock.consumed = this.consumed;

@@ -1,0 +1,158 @@
+//! Holds the kernel against the model: whenever a core is about to release its locks, the model does what that core did
+//! under them, and must find the same state.
+//!
+//! The model starts each time from what the kernel had at the previous release, so a section that it does not judge
+//! leaves nothing behind that would have to be guessed.
+
+mod compare;
+mod effect;
+mod read;
+mod resolve;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use tern_kernel::access::Kernel;
+use tern_kernel::entry::Cause;
+use tern_kernel::types::CoreId;
+
+use crate::machine::Machine;
+use crate::model::{End, Event, Limits, Oracle, Outside, Phase, State, Step, Verdict};
+
+/// How many sections were held against the model.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    pub sections: u64,
+    pub judged: u64,
+    /// Of these, without what an object outside the model has answered.
+    pub but_answer: u64,
+    /// Why others were not.
+    pub outside: BTreeMap<&'static str, u64>,
+}
+
+impl Tally {
+    pub fn add(&mut self, other: &Self) {
+        self.sections += other.sections;
+        self.judged += other.judged;
+        self.but_answer += other.but_answer;
+        for (reason, count) in &other.outside {
+            *self.outside.entry(reason).or_default() += count;
+        }
+    }
+}
+
+/// What a core is doing in the kernel.
+struct Visit {
+    phase: Phase,
+    cause: Cause,
+    /// As of the moment when the core got the locks.
+    event: Option<Event>,
+}
+
+pub struct Witness {
+    /// At the last release of locks.
+    state: State,
+    visits: Vec<Option<Visit>>,
+    limits: Limits,
+    times: Vec<u64>,
+    pub tally: Tally,
+}
+
+impl Witness {
+    /// From now on, every section is watched. All cores are out of the kernel.
+    pub fn new(k: &mut Kernel<'_>, machine: &Machine) -> Self {
+        let mut times = Vec::new();
+        let visits = (0..machine.num_cores()).map(|core| {
+            machine.take_times(core, &mut times);
+            None
+        });
+        let visits = visits.collect();
+        let limits = &k.machine().limits;
+        let limits = Limits {
+            min_budget: limits.min_budget,
+            min_us: limits.min_budget_us(),
+            max_us: limits.max_period_us(),
+            frequency: k.machine().frequency,
+        };
+        Self {
+            state: read::state(k),
+            visits,
+            limits,
+            times,
+            tally: Tally::default(),
+        }
+    }
+
+    /// The core has entered the kernel, and not yet got any lock.
+    pub fn enters(&mut self, k: &Kernel<'_>, core: usize, cause: Cause) {
+        if let Some(tcb) = k.core(CoreId(core as u16)).current {
+            // What user level did to its registers.
+            read::registers(k, tcb, &mut self.state.threads[tcb.address()]);
+        }
+        self.visits[core] = Some(Visit {
+            phase: Phase::Entry,
+            cause,
+            event: None,
+        });
+    }
+
+    /// The core is about to go on. If it may get the last lock by that, this is the moment to see what it is asked to do:
+    /// capabilities and shared memory do not change any more.
+    pub fn goes_on(&mut self, k: &Kernel<'_>, machine: &Machine, core: usize) {
+        let Some(visit) = &mut self.visits[core] else {
+            return;
+        };
+        if !machine.may_get_last_lock(core) {
+            return;
+        }
+        let event = resolve::event(k, machine, core, visit.cause, &mut self.state);
+        visit.event = Some(event);
+    }
+
+    /// The core is about to release its locks.
+    pub fn releases(&mut self, k: &mut Kernel<'_>, machine: &Machine, core: usize) {
+        let after = read::state(k);
+        let flags = k.flags(CoreId(core as u16));
+        let end = if !flags.will_look.load(Ordering::Relaxed) {
+            End::Left
+        } else if flags.parked.load(Ordering::Relaxed) {
+            End::Parked
+        } else {
+            End::Waits
+        };
+        let visit = self.visits[core].as_mut().expect("the core has entered");
+        let event = visit.event.as_ref().expect("the core got the locks");
+        machine.take_times(core, &mut self.times);
+        let oracle = Oracle {
+            limits: self.limits,
+            times: &self.times,
+        };
+        let mut model = self.state.clone();
+        self.tally.sections += 1;
+        let step = &mut Step::new(&mut model, core, oracle, &after);
+        match step.section(visit.phase, event, end) {
+            Ok(verdict) => {
+                self.tally.judged += 1;
+                self.tally.but_answer += u64::from(verdict == Verdict::ButAnswer);
+                if let Some(difference) = compare::states(&model, &after) {
+                    panic!(
+                        "core {core} did what the model does not, {end:?} in phase {:?} of {:?}: {difference}",
+                        visit.phase, event
+                    );
+                }
+            }
+            Err(Outside(reason)) => *self.tally.outside.entry(reason).or_default() += 1,
+        }
+        visit.phase = match (visit.phase, end) {
+            (_, End::Left) => Phase::Entry,
+            (_, End::Parked) => Phase::Parked,
+            (Phase::Entry, End::Waits) => Phase::Queueing,
+            (Phase::Parked | Phase::ParkedInQueue, End::Waits) => Phase::ParkedInQueue,
+            (Phase::Queueing | Phase::Holding, End::Waits) => Phase::Holding,
+        };
+        if end == End::Left {
+            self.visits[core] = None;
+        }
+        self.state = after;
+    }
+}
