@@ -1,50 +1,14 @@
 //! What threads do next: random, but of the kind that goes deep. Most operands are of the right kind and most arguments
 //! in range, so that calls have effects; some are not.
 
-use std::ops::Range;
-
-use oorandom::Rand64;
 use sel4_abi::{CapRights, Invocation as I, MessageInfo, ObjectType, Syscall, slot};
 use tern_kernel::access::Kernel;
 use tern_kernel::cap::Cap;
 use tern_kernel::object::{TcbRef, TcbSlot};
 
 use crate::op::{Call, Op};
+use crate::random::Random;
 use crate::world::{CNODE_BITS, CODE, DEPTH, THREADS, World, buffer_address, retype};
-
-/// Random numbers, as oorandom makes them.
-pub struct Random(Rand64);
-
-impl Random {
-    fn new(seed: u64) -> Self {
-        Self(Rand64::new(u128::from(seed)))
-    }
-
-    /// A number of a range.
-    pub fn rand_range<T: Into<u64> + TryFrom<u64>>(&mut self, range: Range<T>) -> T {
-        let value = self.0.rand_range(range.start.into()..range.end.into());
-        T::try_from(value)
-            .ok()
-            .expect("a number of the range fits its type")
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.0.rand_range(0..end)
-    }
-
-    /// True once in so many times.
-    fn once_in(&mut self, times: u64) -> bool {
-        self.below(times) == 0
-    }
-
-    fn slot(&mut self, range: &Range<u64>) -> u64 {
-        self.0.rand_range(range.clone())
-    }
-
-    fn of<T: Copy>(&mut self, list: &[T]) -> T {
-        list[self.below(list.len() as u64) as usize]
-    }
-}
 
 /// Makes operations from a seed.
 pub struct Generator {

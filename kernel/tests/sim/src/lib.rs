@@ -6,6 +6,7 @@ pub mod generate;
 pub mod machine;
 pub mod model;
 pub mod op;
+pub mod random;
 pub mod run;
 pub mod witness;
 pub mod world;

@@ -99,6 +99,11 @@ impl Step<'_> {
         if self.has_budget(context) {
             self.wake(caller);
         } else if tells && !matches!(fault, Some(Fault::Timeout { .. })) {
+            if fault.is_none() {
+                // The call is done: what follows it comes next, not the call again.
+                let this = &mut self.state.threads[caller];
+                this.fault_ip = this.next_ip;
+            }
             self.timeout(caller);
         } else {
             self.postpone(caller);

@@ -86,6 +86,7 @@ fn add_thread(k: &Kernel<'_>, tcb: TcbRef, state: &mut State) {
             can_grant,
             can_grant_reply,
             is_call,
+            round: _,
         } => {
             add_endpoint(k, endpoint, state);
             Doing::Sending {
