@@ -14,7 +14,7 @@ use std::path::PathBuf;
 const MARK: &str = "row: ";
 
 /// One list of rows: a file.
-struct Sheet {
+struct List {
     title: String,
     lines: Vec<Line>,
 }
@@ -26,7 +26,7 @@ enum Line {
 
 /// Every row that there is.
 pub(crate) struct Rows {
-    sheets: Vec<Sheet>,
+    lists: Vec<List>,
 }
 
 /// What the tests that ran have shown.
@@ -48,20 +48,20 @@ impl Rows {
             }
         }
         files.sort();
-        let mut sheets = Vec::new();
+        let mut lists = Vec::new();
         for file in files {
             let text = fs::read_to_string(&file).doing("read", &file)?;
-            let sheet =
+            let list =
                 parse(&text).map_err(|what| Failure::new(format!("{}: {what}", file.display())))?;
-            sheets.push(sheet);
+            lists.push(list);
         }
-        let rows = Self { sheets };
+        let rows = Self { lists };
         rows.check_unique()?;
         Ok(rows)
     }
 
     fn ids(&self) -> impl Iterator<Item = &str> {
-        let lines = self.sheets.iter().flat_map(|sheet| &sheet.lines);
+        let lines = self.lists.iter().flat_map(|list| &list.lines);
         lines.filter_map(|line| match line {
             Line::Row { id, .. } => Some(id.as_str()),
             Line::Section(_) => None,
@@ -86,10 +86,10 @@ impl Rows {
             "# Conformance\n\nEvery row of the interface, the tests on the target that check it, and the result. \
              Written by `cargo xtask conformance`; the rows are in `kernel/tests/conformance`.\n",
         );
-        for sheet in &self.sheets {
-            let _ = write!(page, "\n## {}\n", sheet.title);
+        for list in &self.lists {
+            let _ = write!(page, "\n## {}\n", list.title);
             let mut in_table = false;
-            for line in &sheet.lines {
+            for line in &list.lines {
                 match line {
                     Line::Section(title) => {
                         let _ = write!(page, "\n### {title}\n");
@@ -163,7 +163,7 @@ pub(crate) fn page(workspace: &Workspace) -> PathBuf {
     workspace.root.join("docs/conformance.md")
 }
 
-fn parse(text: &str) -> std::result::Result<Sheet, String> {
+fn parse(text: &str) -> std::result::Result<List, String> {
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
     let title = lines
         .next()
@@ -180,7 +180,7 @@ fn parse(text: &str) -> std::result::Result<Sheet, String> {
             _ => Err(format!("'{line}' should be a row's name and what it says")),
         },
     });
-    Ok(Sheet {
+    Ok(List {
         title,
         lines: lines.collect::<std::result::Result<_, _>>()?,
     })
@@ -192,7 +192,7 @@ mod tests {
 
     fn rows(text: &str) -> Rows {
         Rows {
-            sheets: vec![parse(text).unwrap()],
+            lists: vec![parse(text).unwrap()],
         }
     }
 
