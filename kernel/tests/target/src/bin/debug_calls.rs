@@ -36,9 +36,6 @@ const NAME: i64 = debug_syscall::NAME_THREAD;
 const SEND_IPI: i64 = debug_syscall::SEND_IPI;
 const AFFINITY: i64 = debug_syscall::GET_THREAD_AFFINITY;
 
-/// The longest name that is stored.
-const LONGEST: usize = 847;
-
 /// Addresses of no thread: no capability, another one, outside of the capability space.
 const WILD: [u64; 5] = [0, 9, 1 << 12, 1 << 63, u64::MAX];
 

@@ -15,7 +15,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use libsel4::{BootInfo, CapRights, Message, ThreadBuilder, root_task, time};
 use tern_target_tests::rows::rows;
-use tern_target_tests::sched::{Bench, LONG_SLICE, counter, exact_time, ticks};
+use tern_target_tests::sched::{Bench, LONG_SLICE, counter, exact_time};
 
 root_task!(main);
 
