@@ -17,7 +17,7 @@ use crate::{
 pub const STEP: usize = 10;
 
 /// One step is done. Every [`config::MAX_NUM_WORK_UNITS_PER_PREEMPTION`] units: leave, if an interrupt waits for this
-/// core, somebody wants it to park, another core waits for a lock, or the budget is used up.
+/// core, another core waits for a lock or stands still or wants something of this one, or the budget is used up.
 pub fn point(k: &mut Kernel<'_>) -> Result<(), Leave> {
     units(k, STEP)
 }
@@ -30,9 +30,14 @@ pub fn units(k: &mut Kernel<'_>, count: usize) -> Result<(), Leave> {
         return Ok(());
     }
     core.work_units = 0;
-    let me = k.me();
-    let urgent =
-        arch::interrupt_pending() || k.is_contended() || k.flags(me).hold.load(Ordering::Acquire);
+    let urgent = arch::interrupt_pending()
+        || k.is_contended()
+        // Another core left something for this one, and did not ring because this one will look.
+        || k.this().pending
+        // Cores stand still for this one, or it shall for another. The work so far needs that no more: what is done again
+        // stops them again if it has to.
+        || k.system().stop.has_waiter()
+        || k.cores().any(|core| k.flags(core).hold.load(Ordering::Acquire));
     if urgent || !has_budget_left(k) {
         return Err(Leave::Preempted);
     }

@@ -148,12 +148,14 @@ pub fn take_reply(k: &mut Kernel<'_>, handler: TcbRef, tcb: TcbRef, fault: Fault
         Fault::UserException { .. } => fault_length::USER_EXCEPTION_REPLY,
         Fault::Timeout { .. } => TIMEOUT_REPLY_WORDS,
     };
-    preempt::take_progress(k, tcb);
     let buffer = transfer::ipc_buffer(k, handler, false);
     for index in 0..taken.min(info.length()) {
         let Some(word) = transfer::read_word(k, handler, buffer, index) else {
             break;
         };
+        // With other registers it may be another call. An empty answer lets the thread go on with the one it had begun:
+        // else a call that takes more than a budget would begin anew with each.
+        preempt::take_progress(k, tcb);
         let context = k.get_mut(tcb.context());
         match fault {
             Fault::UnknownSyscall { .. } => set_syscall_register(context, index, word),

@@ -45,10 +45,10 @@ pub fn send_event() {
     unsafe { asm!("dsb ishst", "sev", options(nostack, preserves_flags)) };
 }
 
-/// Sleeps until an interrupt is pending, masked or not.
+/// Sleeps until an interrupt is pending, masked or not. A timer that was set before has been set by then.
 pub fn wait_for_interrupt() {
     // SAFETY: sleeps. Arm asks for the barrier before it.
-    unsafe { asm!("dsb sy", "wfi", options(nostack, preserves_flags)) };
+    unsafe { asm!("isb", "dsb sy", "wfi", options(nostack, preserves_flags)) };
 }
 
 /// Memory accesses and cache maintenance of this core so far are complete for all cores.

@@ -12,6 +12,7 @@
 use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
@@ -304,6 +305,8 @@ pub struct Machine {
     stops: Vec<Stop>,
     chips: Lasting<Chips>,
     system: Lasting<System>,
+    /// The kernel's console belongs to the process, and so does its lock: machines side by side would wait for each other.
+    _alone: MutexGuard<'static, ()>,
     _facts: Lasting<Facts>,
 }
 
@@ -311,6 +314,9 @@ impl Machine {
     /// The cores stand before their first step; `prepare` is called with a place for the kernel's state.
     pub fn new(cores: usize, prepare: impl FnOnce(&'static System)) -> Self {
         assert!((1..=MAX_CORES).contains(&cores));
+        static ONE: Mutex<()> = Mutex::new(());
+        // A run that went wrong has left nothing behind.
+        let alone = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let chips = Lasting::new(Chips::new());
         let system = Lasting::new(System::new());
         let facts = Lasting::new(Facts::new(cores, Gic, 255, TIMER));
@@ -338,6 +344,7 @@ impl Machine {
             stops: vec![Stop::Point; cores],
             chips,
             system,
+            _alone: alone,
             _facts: facts,
         }
     }

@@ -40,7 +40,18 @@ fn runs_repeat() {
             model: true,
         };
         let (first, second) = (run::from_seed(&ram, plan), run::from_seed(&ram, plan));
-        assert_eq!(first.trace, second.trace);
+        let same = first
+            .trace
+            .iter()
+            .zip(&second.trace)
+            .take_while(|(a, b)| a == b);
+        let same = same.count();
+        assert!(
+            first.trace == second.trace,
+            "they part after {same} decisions: {:?} and {:?}",
+            first.trace.get(same),
+            second.trace.get(same)
+        );
         let again = run::from_trace(&ram, plan.cores, plan.model, &first.trace);
         assert!(matches!(again.end, End::Good));
         assert_eq!(again.trace, first.trace);

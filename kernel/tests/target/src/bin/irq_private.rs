@@ -148,6 +148,9 @@ fn main(boot: &'static BootInfo) {
         assert_eq!(all.wait(), core.badge);
         core.switch();
         core.irq().ack().expect("to acknowledge");
+        // It may have interrupted twice: as soon as it was handed out, and after the acknowledgement.
+        pause.pause();
+        all.poll();
     }
     silent();
     exported(&mut system);

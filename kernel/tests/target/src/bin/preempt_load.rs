@@ -17,8 +17,8 @@ extern crate alloc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use libsel4::abi::ObjectType;
-use libsel4::{BootInfo, CapRights, SlotPath, System, init, println, root_task};
+use libsel4::abi::{ObjectType, UserContext};
+use libsel4::{BootInfo, Cap, CapRights, SlotPath, System, Tcb, init, println, root_task};
 use tern_target_tests::crowd::{Crowd, Funds, sender};
 use tern_target_tests::periodic::Periodic;
 use tern_target_tests::rows::row;
@@ -46,6 +46,10 @@ fn main(boot: &'static BootInfo) {
         bench.retype();
         row("preempt.release.endpoint");
         bench.endpoint();
+        if boot.cores() > 1 {
+            row("preempt.release.stop");
+            bench.stop(boot);
+        }
     }
     row("preempt.release.all");
     bench.all();
@@ -54,6 +58,13 @@ fn main(boot: &'static BootInfo) {
         periodic,
     } = bench;
     periodic.into_iter().for_each(|one| one.end(&mut system));
+}
+
+/// Runs without a stack.
+extern "C" fn for_ever() -> ! {
+    loop {
+        core::hint::spin_loop();
+    }
 }
 
 impl Bench {
@@ -149,6 +160,56 @@ impl Bench {
             endpoint.slot().delete().expect("deleted");
         });
         crowd.destroy(&mut self.system);
+    }
+
+    /// A revoke that begins with a thread which runs on the last core at that moment. That core is stopped for it, and only
+    /// for it.
+    fn stop(&mut self, boot: &'static BootInfo) {
+        const ENDPOINTS: u64 = 8_192;
+        let memory = self.system.untyped(18).expect("memory");
+        let node = self.system.cnode(13).expect("a CNode");
+        let root = SlotPath::new(node, 0, 0);
+        for first in (0..ENDPOINTS).step_by(256) {
+            let made = memory.retype(ObjectType::Endpoint, 0, root, first, 256);
+            made.expect("endpoints");
+        }
+        let slot = self.system.slot().expect("a slot");
+        memory
+            .retype_into(ObjectType::Tcb, 0, init::CNODE, slot.index)
+            .expect("a thread");
+        let tcb = Cap::<Tcb>::from_bits(slot.index);
+        tcb.configure(init::CNODE, 0, init::VSPACE, 0, None)
+            .expect("configured");
+        let sc = self.system.sched_context(0).expect("a scheduling context");
+        boot.sched_control(boot.cores() - 1)
+            .configure(sc, 1 << 30, 1 << 30, 0, 0)
+            .expect("a slice");
+        tcb.set_sched_params(init::TCB, 0, 50, Some(sc), None)
+            .expect("a priority");
+        let registers = UserContext {
+            pc: for_ever as *const () as u64,
+            ..UserContext::default()
+        };
+        tcb.write_registers(true, &registers).expect("started");
+        // Nothing interrupts the work itself before the end of its slice.
+        let first = self.periodic.remove(0);
+        first.end(&mut self.system);
+        masked::reset();
+        memory.slot().revoke().expect("revoked");
+        let longest = masked::longest(boot.cores() - 1);
+        println!("the core of a revoked thread: {longest}");
+        // Stopping and going on takes turns of the emulator, whose instructions are counted with it. The whole revoke takes
+        // millions.
+        assert!(
+            longest.whole < 5 * masked::LIMIT,
+            "stopped too long: {longest}"
+        );
+        let first = Periodic::start(&mut self.system, 0, Duration::from_millis(1));
+        self.periodic.insert(0, first);
+        self.system.free_slot(slot);
+        for object in [memory.slot(), node.slot(), sc.slot()] {
+            object.delete().expect("deleted");
+        }
     }
 
     /// All three, one after the other, with the periods running on.
