@@ -103,7 +103,7 @@ pub fn state(mut k: Kernel<'static>, machine: &Machine, checker: &mut Checker, b
     checker.clocks.check(&k, machine, &contexts, by);
     if checker.countdown == 0 {
         checker.countdown = TREE_EVERY;
-        tree::check(&k, machine, &threads);
+        tree::check(&k, &threads);
     }
     checker.countdown -= 1;
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe};
 
-use sel4_abi::{MessageInfo, Syscall};
+use sel4_abi::MessageInfo;
 use tern_kernel::access::Kernel;
 use tern_kernel::arch::sanitise_spsr;
 use tern_kernel::cap::Cap;
@@ -521,9 +521,4 @@ pub fn shrink(ram: &Ram, plan: Plan, trace: Vec<Step>, problem: &str) -> Vec<Ste
 /// A problem's text without its numbers.
 fn kind(text: &str) -> String {
     text.chars().filter(|c| !c.is_ascii_hexdigit()).collect()
-}
-
-/// Whether a call number is one of the interface's.
-pub fn is_known(number: i64) -> bool {
-    Syscall::from_number(number).is_some()
 }

@@ -3,14 +3,11 @@
 
 use std::collections::HashMap;
 
-use sel4_abi::slot;
 use tern_kernel::access::Kernel;
 use tern_kernel::cap::Cap;
 use tern_kernel::cdt;
 use tern_kernel::irq;
 use tern_kernel::object::{SlotRef, TCB_SLOTS, TcbRef, TcbSlot};
-
-use crate::machine::Machine;
 
 /// Everything that has a slot.
 fn slots(k: &Kernel<'_>, threads: &[TcbRef]) -> Vec<SlotRef> {
@@ -51,8 +48,7 @@ fn slots(k: &Kernel<'_>, threads: &[TcbRef]) -> Vec<SlotRef> {
     found
 }
 
-pub(crate) fn check(k: &Kernel<'_>, machine: &Machine, threads: &[TcbRef]) {
-    let _ = machine;
+pub(crate) fn check(k: &Kernel<'_>, threads: &[TcbRef]) {
     let slots = slots(k, threads);
     for &slot in &slots {
         let this = k.get(slot);
@@ -66,7 +62,6 @@ pub(crate) fn check(k: &Kernel<'_>, machine: &Machine, threads: &[TcbRef]) {
         }
     }
     memory(k, &slots);
-    let _ = slot::NULL;
 }
 
 /// Objects that lie inside an untyped stand behind it in the tree, below its mark, and do not overlap.
