@@ -21,7 +21,7 @@ use crate::{
     machine::{Machine, machine},
     masked,
     object::{
-        ENTRIES, Links, ObjRef, Object, REFILLS_OFFSET, ScRef, SchedContext, TableRef, Tcb, TcbRef,
+        ENTRIES, Exclusive, Links, ObjRef, Object, REFILLS_OFFSET, ScRef, SchedContext, TableRef, Tcb, TcbRef,
     },
     system::{Core, CoreFlags, Shared, System},
     types::{CoreId, CoreSet, PhysAddr},
@@ -137,7 +137,7 @@ impl Kernel<'_> {
         unsafe { &*(object.address() as *const T) }
     }
 
-    pub fn get_mut<T: Object>(&mut self, object: ObjRef<T>) -> &mut T {
+    pub fn get_mut<T: Exclusive>(&mut self, object: ObjRef<T>) -> &mut T {
         // SAFETY: as in `get`; the token is borrowed exclusively, so this is the only reference to any object.
         unsafe { &mut *(object.address() as *mut T) }
     }

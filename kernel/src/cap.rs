@@ -453,6 +453,7 @@ const FLAGS: usize = REVOCABLE | FIRST_BADGED;
 const _: () = assert!(size_of::<Slot>() == 1 << sel4_abi::size_bits::SLOT);
 
 impl Object for Slot {}
+impl Exclusive for Slot {}
 
 impl Slot {
     pub const EMPTY: Self = Self {

@@ -127,10 +127,10 @@ fn finalise(k: &mut Kernel<'_>, slot: SlotRef, cap: Cap, last: bool) -> Result<O
         }
         Cap::Notification { notification, .. } => {
             if last {
-                if let Some(tcb) = k.get(notification).bound_tcb {
+                if let Some(tcb) = k.get(notification).bound_tcb.get() {
                     ipc::notification::unbind(k, tcb);
                 }
-                if let Some(sc) = k.get(notification).sc {
+                if let Some(sc) = k.get(notification).sc.get() {
                     sched::context::unbind_notification(k, sc);
                 }
                 if !k.get(notification).queue().is_empty() {

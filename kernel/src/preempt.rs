@@ -142,7 +142,7 @@ mod tests {
 
     fn thread(k: &mut Kernel<'_>) -> TcbRef {
         let tcb = TcbRef::from_object(host::memory(11).0 as usize);
-        k.place(tcb, Tcb::new(CoreId::BOOT));
+        k.place(tcb, Tcb::new());
         tcb
     }
 

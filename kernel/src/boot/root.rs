@@ -36,7 +36,9 @@ use crate::{
 const PAGE: u64 = 1 << size_bits::SMALL_PAGE;
 
 impl Object for BootInfo {}
+impl Exclusive for BootInfo {}
 impl Object for BootInfoHeader {}
+impl Exclusive for BootInfoHeader {}
 
 /// The root task's program as the loader left it in memory.
 #[derive(Clone, Copy, Debug)]
@@ -396,7 +398,7 @@ impl<'k, 'l> Builder<'k, 'l> {
         self.k
             .refills(sc)
             .round_robin(budget, mcs::max_refills(bits as u8) as u32, now);
-        debug_assert!(self.k.get(sc).core == CoreId::BOOT);
+        debug_assert!(self.k.get(sc.core()).get() == CoreId::BOOT);
         sc
     }
 

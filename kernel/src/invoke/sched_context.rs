@@ -72,7 +72,7 @@ fn decode_bind(k: &Kernel<'_>, args: &Args, sc: ScRef) -> Result<Plan, Failure> 
             Ok(Plan::BindThread(tcb))
         }
         Cap::Notification { notification, .. } => {
-            if k.get(sc).notification.is_some() || k.get(notification).sc.is_some() {
+            if k.get(sc).notification.is_some() || k.get(notification).sc.get().is_some() {
                 return Err(SysError::IllegalOperation.into());
             }
             Ok(Plan::BindNotification(notification))

@@ -371,7 +371,7 @@ fn decode_bind_notification(
             rights,
             ..
         } if rights.contains(sel4_abi::CapRights::READ)
-            && k.get(notification).bound_tcb.is_none()
+            && k.get(notification).bound_tcb.get().is_none()
             && k.get(notification).state() != NotificationState::Waiting =>
         {
             Ok(notification)

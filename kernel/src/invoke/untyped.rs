@@ -260,7 +260,7 @@ fn create(k: &mut Kernel<'_>, plan: &Plan, at: PhysAddr) -> Cap {
         }
         ObjectType::Reply => {
             let reply = ObjRef::from_address(address());
-            k.place(reply, Reply::default());
+            k.place(reply, Reply::new());
             Cap::Reply {
                 reply,
                 can_grant: true,
@@ -285,6 +285,7 @@ fn create(k: &mut Kernel<'_>, plan: &Plan, at: PhysAddr) -> Cap {
 pub fn new_thread(k: &mut Kernel<'_>, tcb: TcbRef) {
     let home = k.me();
     k.get_mut(tcb.context()).spsr = arch::USER_SPSR;
-    k.place(tcb, Tcb::new(home));
+    k.place(tcb, Tcb::new());
+    k.place(tcb.home(), Home::new(home));
     debug::register_thread(k, tcb);
 }

@@ -53,7 +53,7 @@ pub fn send(k: &mut Kernel<'_>, sender: TcbRef, endpoint: EndpointRef, how: Send
     let receiver = queue.head.expect("a receiving endpoint has a receiver");
     queue.remove(k, receiver);
     let home = k.get(endpoint).home();
-    k.get_mut(endpoint)
+    k.get(endpoint)
         .set_queue(queue, EndpointState::Receiving, home);
 
     transfer::message(
@@ -94,7 +94,7 @@ pub fn receive(
     reply: Option<ReplyRef>,
 ) {
     if let Some(reply) = reply
-        && let Some(other) = k.get(reply).tcb
+        && let Some(other) = k.get(reply).tcb.get()
         && other != receiver
     {
         super::cancel(k, other);
@@ -113,7 +113,7 @@ pub fn receive(
             k.get_mut(receiver).state = ThreadState::BlockedOnReceive { endpoint };
             k.get_mut(receiver).reply = reply;
             if let Some(reply) = reply {
-                k.get_mut(reply).tcb = Some(receiver);
+                k.get(reply).tcb.set(Some(receiver));
             }
             join(k, endpoint, EndpointState::Receiving, receiver);
         } else {
@@ -125,7 +125,7 @@ pub fn receive(
     let sender = queue.head.expect("a sending endpoint has a sender");
     queue.remove(k, sender);
     let home = k.get(endpoint).home();
-    k.get_mut(endpoint)
+    k.get(endpoint)
         .set_queue(queue, EndpointState::Sending, home);
 
     let ThreadState::BlockedOnSend {
@@ -168,8 +168,8 @@ fn join(k: &mut Kernel<'_>, endpoint: EndpointRef, state: EndpointState, tcb: Tc
         k.get(endpoint).home()
     };
     queue.insert(k, tcb);
-    k.get_mut(tcb).home = home;
-    k.get_mut(endpoint).set_queue(queue, state, home);
+    k.get(tcb.home()).set(home);
+    k.get(endpoint).set_queue(queue, state, home);
 }
 
 /// Takes a waiting thread out of the queue; it becomes inactive.
@@ -177,7 +177,7 @@ pub fn cancel_wait(k: &mut Kernel<'_>, endpoint: EndpointRef, tcb: TcbRef) {
     let (state, home) = (k.get(endpoint).state(), k.get(endpoint).home());
     let mut queue = k.get(endpoint).queue();
     queue.remove(k, tcb);
-    k.get_mut(endpoint).set_queue(queue, state, home);
+    k.get(endpoint).set_queue(queue, state, home);
     if let Some(reply) = k.get(tcb).reply {
         reply::unlink(k, reply, tcb);
     }

@@ -42,7 +42,7 @@ pub fn requeue(k: &mut Kernel<'_>, tcb: TcbRef, change: impl FnOnce(&mut Kernel<
             queue.remove(k, tcb);
             change(k);
             queue.insert(k, tcb);
-            k.get_mut(endpoint).set_queue(queue, state, home);
+            k.get(endpoint).set_queue(queue, state, home);
         }
         ThreadState::BlockedOnNotification { notification } => {
             let home = k.get(notification).home();
@@ -50,7 +50,7 @@ pub fn requeue(k: &mut Kernel<'_>, tcb: TcbRef, change: impl FnOnce(&mut Kernel<
             queue.remove(k, tcb);
             change(k);
             queue.insert(k, tcb);
-            k.get_mut(notification).set_queue(queue, home);
+            k.get(notification).set_queue(queue, home);
         }
         ThreadState::Inactive
         | ThreadState::Running

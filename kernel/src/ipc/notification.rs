@@ -12,22 +12,22 @@ use crate::{
 /// kept.
 pub fn signal(k: &mut Kernel<'_>, notification: NotificationRef, badge: u64) {
     match k.get(notification).state() {
-        NotificationState::Idle => match k.get(notification).bound_tcb {
+        NotificationState::Idle => match k.get(notification).bound_tcb.get() {
             Some(tcb) if matches!(k.get(tcb).state, ThreadState::BlockedOnReceive { .. }) => {
                 super::cancel(k, tcb);
                 deliver(k, notification, tcb, badge);
             }
-            _ => k.get_mut(notification).set_active(badge),
+            _ => k.get(notification).set_active(badge),
         },
         NotificationState::Waiting => {
             let mut queue = k.get(notification).queue();
             let tcb = queue.head.expect("somebody waits");
             queue.remove(k, tcb);
             let home = k.get(notification).home();
-            k.get_mut(notification).set_queue(queue, home);
+            k.get(notification).set_queue(queue, home);
             deliver(k, notification, tcb, badge);
         }
-        NotificationState::Active(word) => k.get_mut(notification).set_active(word | badge),
+        NotificationState::Active(word) => k.get(notification).set_active(word | badge),
     }
 }
 
@@ -52,8 +52,8 @@ pub fn wait(k: &mut Kernel<'_>, tcb: TcbRef, notification: NotificationRef, bloc
             k.get(notification).home()
         };
         queue.insert(k, tcb);
-        k.get_mut(tcb).home = home;
-        k.get_mut(notification).set_queue(queue, home);
+        k.get(tcb.home()).set(home);
+        k.get(notification).set_queue(queue, home);
     } else {
         k.get_mut(tcb.context()).x[0] = 0;
     }
@@ -65,7 +65,7 @@ pub fn take(k: &mut Kernel<'_>, notification: NotificationRef, tcb: TcbRef) {
         unreachable!("the caller has seen it active");
     };
     k.get_mut(tcb.context()).x[0] = word;
-    k.get_mut(notification).set_idle();
+    k.get(notification).set_idle();
     lend_sc(k, notification, tcb);
 }
 
@@ -74,7 +74,7 @@ fn lend_sc(k: &mut Kernel<'_>, notification: NotificationRef, tcb: TcbRef) {
     if k.get(tcb).sc.is_some() {
         return;
     }
-    if let Some(sc) = k.get(notification).sc
+    if let Some(sc) = k.get(notification).sc.get()
         && k.get(sc).tcb.is_none()
     {
         sched::context::donate(k, sc, tcb);
@@ -85,7 +85,7 @@ fn lend_sc(k: &mut Kernel<'_>, notification: NotificationRef, tcb: TcbRef) {
 
 /// A thread that is about to wait gives back the scheduling context that the notification lent it.
 pub fn take_back_sc(k: &mut Kernel<'_>, notification: NotificationRef, tcb: TcbRef) {
-    if let Some(sc) = k.get(notification).sc
+    if let Some(sc) = k.get(notification).sc.get()
         && k.get(tcb).sc == Some(sc)
     {
         sched::context::release_tcb(k, sc);
@@ -97,7 +97,7 @@ pub fn cancel_wait(k: &mut Kernel<'_>, notification: NotificationRef, tcb: TcbRe
     let home = k.get(notification).home();
     let mut queue = k.get(notification).queue();
     queue.remove(k, tcb);
-    k.get_mut(notification).set_queue(queue, home);
+    k.get(notification).set_queue(queue, home);
     if let Some(reply) = k.get(tcb).reply {
         reply::unlink(k, reply, tcb);
     }
@@ -118,11 +118,11 @@ pub fn cancel_all(k: &mut Kernel<'_>, notification: NotificationRef) -> Result<(
 /// Ties a notification to a thread, so that signals interrupt its waits for messages.
 pub fn bind(k: &mut Kernel<'_>, tcb: TcbRef, notification: NotificationRef) {
     k.get_mut(tcb).bound_notification = Some(notification);
-    k.get_mut(notification).bound_tcb = Some(tcb);
+    k.get(notification).bound_tcb.set(Some(tcb));
 }
 
 pub fn unbind(k: &mut Kernel<'_>, tcb: TcbRef) {
     if let Some(notification) = k.get_mut(tcb).bound_notification.take() {
-        k.get_mut(notification).bound_tcb = None;
+        k.get(notification).bound_tcb.set(None);
     }
 }

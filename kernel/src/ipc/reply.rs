@@ -25,18 +25,18 @@ pub fn push(k: &mut Kernel<'_>, caller: TcbRef, callee: TcbRef, reply: ReplyRef,
     }
     let below = k.get(sc).reply;
     if let Some(below) = below {
-        k.get_mut(below).set_above(StackLink::Reply(reply));
+        k.get(below).set_above(StackLink::Reply(reply));
     }
-    k.get_mut(reply).below = below;
-    k.get_mut(reply).set_above(StackLink::Sc(sc));
+    k.get(reply).below.set(below);
+    k.get(reply).set_above(StackLink::Sc(sc));
     k.get_mut(sc).reply = Some(reply);
     sched::context::donate(k, sc, callee);
 }
 
 /// Ends the tie between a reply object and the thread that waits with it or on it.
 pub fn unlink(k: &mut Kernel<'_>, reply: ReplyRef, tcb: TcbRef) {
-    debug_assert!(k.get(reply).tcb == Some(tcb));
-    k.get_mut(reply).tcb = None;
+    debug_assert!(k.get(reply).tcb.get() == Some(tcb));
+    k.get(reply).tcb.set(None);
     k.get_mut(tcb).reply = None;
     k.get_mut(tcb).state = ThreadState::Inactive;
 }
@@ -44,12 +44,12 @@ pub fn unlink(k: &mut Kernel<'_>, reply: ReplyRef, tcb: TcbRef) {
 /// Takes `reply`, on which `caller` waits, out of its stack. At the head of a stack the scheduling context goes back
 /// to the caller, if that has none by now. Elsewhere the stack is cut in two. The caller becomes inactive.
 fn remove(k: &mut Kernel<'_>, reply: ReplyRef, caller: TcbRef) {
-    let below = k.get(reply).below;
+    let below = k.get(reply).below.get();
     match k.get(reply).above() {
         StackLink::Sc(sc) => {
             k.get_mut(sc).reply = below;
             if let Some(below) = below {
-                k.get_mut(below).set_above(StackLink::Sc(sc));
+                k.get(below).set_above(StackLink::Sc(sc));
             }
             clear_links(k, reply);
             unlink(k, reply, caller);
@@ -68,11 +68,11 @@ fn remove(k: &mut Kernel<'_>, reply: ReplyRef, caller: TcbRef) {
 fn cut(k: &mut Kernel<'_>, reply: ReplyRef) {
     match k.get(reply).above() {
         StackLink::Sc(sc) => k.get_mut(sc).reply = None,
-        StackLink::Reply(above) => k.get_mut(above).below = None,
+        StackLink::Reply(above) => k.get(above).below.set(None),
         StackLink::None => {}
     }
-    if let Some(below) = k.get(reply).below {
-        k.get_mut(below).set_above(StackLink::None);
+    if let Some(below) = k.get(reply).below.get() {
+        k.get(below).set_above(StackLink::None);
     }
     clear_links(k, reply);
 }
@@ -92,7 +92,7 @@ pub fn cancel_caller(k: &mut Kernel<'_>, reply: ReplyRef, caller: TcbRef) {
 /// The reply object goes. A caller gets its scheduling context back, as far as a reply would have given it, and is
 /// inactive; a receiver's wait ends.
 pub fn finalise(k: &mut Kernel<'_>, reply: ReplyRef) {
-    let Some(tcb) = k.get(reply).tcb else { return };
+    let Some(tcb) = k.get(reply).tcb.get() else { return };
     match k.get(tcb).state {
         ThreadState::BlockedOnReply { .. } => {
             k.get_mut(tcb).fault = Fault::None;
@@ -104,7 +104,7 @@ pub fn finalise(k: &mut Kernel<'_>, reply: ReplyRef) {
 
 /// The thread that would lose its scheduling context if `reply` were used or deleted.
 pub fn loser(k: &Kernel<'_>, reply: ReplyRef) -> Option<TcbRef> {
-    let caller = k.get(reply).tcb?;
+    let caller = k.get(reply).tcb.get()?;
     match k.get(reply).above() {
         StackLink::Sc(sc) if k.get(caller).sc.is_none() => k.get(sc).tcb,
         _ => None,
@@ -113,7 +113,7 @@ pub fn loser(k: &Kernel<'_>, reply: ReplyRef) -> Option<TcbRef> {
 
 /// Answers the thread that waits on `reply`, if there is one.
 pub fn send(k: &mut Kernel<'_>, sender: TcbRef, reply: ReplyRef, can_grant: bool) {
-    let Some(caller) = k.get(reply).tcb else {
+    let Some(caller) = k.get(reply).tcb.get() else {
         return;
     };
     if !matches!(k.get(caller).state, ThreadState::BlockedOnReply { .. }) {

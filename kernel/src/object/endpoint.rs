@@ -3,7 +3,7 @@
 
 use sel4_abi::size_bits;
 
-use super::{Object, ScRef, TcbRef, layout};
+use super::{Link, Object, SchedContext, Tcb, TcbRef, Word, layout};
 use crate::{ipc::WaitQueue, types::CoreId};
 
 /// Which way the threads that wait on an endpoint want to go.
@@ -18,8 +18,8 @@ pub enum EndpointState {
 #[repr(C)]
 pub struct Endpoint {
     /// Head object address | state << 9 | home. All zero is an idle endpoint of core 0.
-    head: u64,
-    tail: u64,
+    head: Word,
+    tail: Word,
 }
 
 /// What a notification is about to do.
@@ -34,11 +34,11 @@ pub enum NotificationState {
 #[repr(C, align(64))]
 pub struct Notification {
     /// As in [`Endpoint`]; state 0 idle, 1 waiting, 2 active.
-    head: u64,
-    tail: u64,
-    word: u64,
-    pub bound_tcb: Option<TcbRef>,
-    pub sc: Option<ScRef>,
+    head: Word,
+    tail: Word,
+    word: Word,
+    pub bound_tcb: Link<Tcb>,
+    pub sc: Link<SchedContext>,
 }
 
 const _: () = assert!(size_of::<Endpoint>() == 1 << size_bits::ENDPOINT);
@@ -72,14 +72,22 @@ fn unpack(head: u64, tail: u64) -> WaitQueue {
     }
 }
 
+fn store(head: &Word, tail: &Word, to: (u64, u64)) {
+    head.set(to.0);
+    tail.set(to.1);
+}
+
 impl Endpoint {
     pub fn new(home: CoreId) -> Self {
         let (head, tail) = pack(WaitQueue::EMPTY, 0, home);
-        Self { head, tail }
+        Self {
+            head: Word::new(head),
+            tail: Word::new(tail),
+        }
     }
 
     pub fn state(&self) -> EndpointState {
-        match (self.head & STATE_MASK) >> HOME_BITS {
+        match (self.head.get() & STATE_MASK) >> HOME_BITS {
             0 => EndpointState::Idle,
             1 => EndpointState::Sending,
             2 => EndpointState::Receiving,
@@ -88,21 +96,21 @@ impl Endpoint {
     }
 
     pub fn home(&self) -> CoreId {
-        CoreId((self.head & HOME_MASK) as u16)
+        CoreId((self.head.get() & HOME_MASK) as u16)
     }
 
     pub fn queue(&self) -> WaitQueue {
-        unpack(self.head, self.tail)
+        unpack(self.head.get(), self.tail.get())
     }
 
     /// Stores the queue; an empty one makes the endpoint idle.
-    pub fn set_queue(&mut self, queue: WaitQueue, state: EndpointState, home: CoreId) {
+    pub fn set_queue(&self, queue: WaitQueue, state: EndpointState, home: CoreId) {
         let state = if queue.is_empty() {
             EndpointState::Idle
         } else {
             state
         };
-        (self.head, self.tail) = pack(queue, state as u64, home);
+        store(&self.head, &self.tail, pack(queue, state as u64, home));
     }
 }
 
@@ -110,43 +118,43 @@ impl Notification {
     pub fn new(home: CoreId) -> Self {
         let (head, tail) = pack(WaitQueue::EMPTY, 0, home);
         Self {
-            head,
-            tail,
-            word: 0,
-            bound_tcb: None,
-            sc: None,
+            head: Word::new(head),
+            tail: Word::new(tail),
+            word: Word::new(0),
+            bound_tcb: Link::none(),
+            sc: Link::none(),
         }
     }
 
     pub fn state(&self) -> NotificationState {
-        match (self.head & STATE_MASK) >> HOME_BITS {
+        match (self.head.get() & STATE_MASK) >> HOME_BITS {
             0 => NotificationState::Idle,
             1 => NotificationState::Waiting,
-            2 => NotificationState::Active(self.word),
+            2 => NotificationState::Active(self.word.get()),
             _ => unreachable!("notification state"),
         }
     }
 
     pub fn home(&self) -> CoreId {
-        CoreId((self.head & HOME_MASK) as u16)
+        CoreId((self.head.get() & HOME_MASK) as u16)
     }
 
     pub fn queue(&self) -> WaitQueue {
-        unpack(self.head, self.tail)
+        unpack(self.head.get(), self.tail.get())
     }
 
     /// Stores the queue of waiting threads; an empty one makes the notification idle.
-    pub fn set_queue(&mut self, queue: WaitQueue, home: CoreId) {
+    pub fn set_queue(&self, queue: WaitQueue, home: CoreId) {
         let state = if queue.is_empty() { 0 } else { 1 };
-        (self.head, self.tail) = pack(queue, state, home);
+        store(&self.head, &self.tail, pack(queue, state, home));
     }
 
-    pub fn set_active(&mut self, word: u64) {
-        (self.head, self.tail) = pack(WaitQueue::EMPTY, 2, self.home());
-        self.word = word;
+    pub fn set_active(&self, word: u64) {
+        store(&self.head, &self.tail, pack(WaitQueue::EMPTY, 2, self.home()));
+        self.word.set(word);
     }
 
-    pub fn set_idle(&mut self) {
+    pub fn set_idle(&self) {
         self.set_queue(WaitQueue::EMPTY, self.home());
     }
 }

@@ -9,6 +9,7 @@ mod reply;
 mod sched_context;
 mod table;
 mod tcb;
+mod word;
 
 use core::{fmt, marker::PhantomData, num::NonZeroUsize};
 
@@ -19,6 +20,7 @@ pub use table::{AsidPool, ENTRIES, Table};
 pub use tcb::{
     Context, FpuState, Links, Progress, TCB_SLOTS, Tcb, TcbSlot, ThreadName, ThreadState, layout,
 };
+pub use word::{Home, Link, Word};
 
 /// The typed address of a kernel object.
 pub struct ObjRef<T> {
@@ -30,6 +32,10 @@ pub struct ObjRef<T> {
 ///
 /// It is sealed to this crate: the token dereferences references to these types only.
 pub trait Object {}
+
+/// An object of which nothing is read but under the lock that guards it, so that whoever has that may borrow it
+/// exclusively. The others consist of [`word`]s.
+pub trait Exclusive: Object {}
 
 pub type TcbRef = ObjRef<Tcb>;
 pub type ScRef = ObjRef<SchedContext>;

@@ -3,7 +3,7 @@
 
 use sel4_abi::size_bits;
 
-use super::{Object, ReplyRef, ScRef, TcbRef};
+use super::{Link, Object, ReplyRef, ScRef, Tcb, Word};
 
 /// What stands above a reply object in a call stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,15 +15,14 @@ pub enum StackLink {
 }
 
 /// The right to answer one call.
-#[derive(Default)]
 #[repr(C, align(32))]
 pub struct Reply {
     /// The thread blocked on this object: a caller that waits for the answer, or a receiver that brought it.
-    pub tcb: Option<TcbRef>,
+    pub tcb: Link<Tcb>,
     /// The next older call of the stack.
-    pub below: Option<ReplyRef>,
+    pub below: Link<Self>,
     /// The address of what is above, bit 0 set for a scheduling context; 0 for none.
-    above: usize,
+    above: Word,
 }
 
 const _: () = assert!(size_of::<Reply>() == 1 << size_bits::REPLY);
@@ -31,19 +30,32 @@ const _: () = assert!(size_of::<Reply>() == 1 << size_bits::REPLY);
 impl Object for Reply {}
 
 impl Reply {
-    pub fn above(&self) -> StackLink {
-        if self.above & 1 == 1 {
-            StackLink::Sc(ScRef::from_address(self.above & !1))
-        } else {
-            ReplyRef::from_address_opt(self.above).map_or(StackLink::None, StackLink::Reply)
+    #[allow(
+        clippy::new_without_default,
+        reason = "an object is made in its place, on purpose"
+    )]
+    pub const fn new() -> Self {
+        Self {
+            tcb: Link::none(),
+            below: Link::none(),
+            above: Word::new(0),
         }
     }
 
-    pub fn set_above(&mut self, link: StackLink) {
-        self.above = match link {
+    pub fn above(&self) -> StackLink {
+        let address = self.above.get() as usize;
+        if address & 1 == 1 {
+            StackLink::Sc(ScRef::from_address(address & !1))
+        } else {
+            ReplyRef::from_address_opt(address).map_or(StackLink::None, StackLink::Reply)
+        }
+    }
+
+    pub fn set_above(&self, link: StackLink) {
+        self.above.set(match link {
             StackLink::None => 0,
-            StackLink::Sc(sc) => sc.address() | 1,
-            StackLink::Reply(reply) => reply.address(),
-        };
+            StackLink::Sc(sc) => sc.address() as u64 | 1,
+            StackLink::Reply(reply) => reply.address() as u64,
+        });
     }
 }

@@ -2,8 +2,7 @@
 
 use mcs::RefillState;
 
-use super::{NotificationRef, Object, ReplyRef, TcbRef};
-use crate::types::CoreId;
+use super::{Exclusive, Home, NotificationRef, ObjRef, Object, ReplyRef, ScRef, TcbRef};
 
 /// The right to run on one core for a budget in each period.
 #[repr(C)]
@@ -19,20 +18,28 @@ pub struct SchedContext {
     pub reply: Option<ReplyRef>,
     /// The thread that yielded to this context and waits for the result.
     pub yield_from: Option<TcbRef>,
-    /// The core on which it is valid: its home, always.
-    pub core: CoreId,
     pub sporadic: bool,
     pub size_bits: u8,
 }
 
 /// Where the refill ring starts: part of the interface, since the number of refills follows from it.
 pub const REFILLS_OFFSET: usize = 96;
-const _: () = assert!(size_of::<SchedContext>() <= REFILLS_OFFSET);
+/// Where the core is on which the context is valid: its home, always.
+const CORE_OFFSET: usize = REFILLS_OFFSET - size_of::<u64>();
+const _: () = assert!(size_of::<SchedContext>() <= CORE_OFFSET);
 const _: () = assert!(mcs::REFILL_BYTES == sel4_abi::REFILL_BYTES);
 const _: () =
     assert!(REFILLS_OFFSET as u64 + 2 * mcs::REFILL_BYTES == sel4_abi::SCHED_CONTEXT_CORE_BYTES);
 
 impl Object for SchedContext {}
+impl Exclusive for SchedContext {}
+
+impl ScRef {
+    /// The core on which the context is valid.
+    pub fn core(self) -> ObjRef<Home> {
+        ObjRef::from_address(self.address() + CORE_OFFSET)
+    }
+}
 
 impl SchedContext {
     /// Not configured: threads bound to it do not run.
@@ -45,7 +52,6 @@ impl SchedContext {
             badge: 0,
             reply: None,
             yield_from: None,
-            core: CoreId::BOOT,
             sporadic: false,
             size_bits,
         }

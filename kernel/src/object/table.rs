@@ -1,6 +1,6 @@
 //! Translation tables and ASID pools: one page each.
 
-use super::{Object, TableRef};
+use super::{Exclusive, Object, TableRef};
 
 /// Entries of a translation table and of an ASID pool.
 pub const ENTRIES: usize = 512;
@@ -15,7 +15,9 @@ pub struct Table(pub [u64; ENTRIES]);
 pub struct AsidPool(pub [Option<TableRef>; ENTRIES]);
 
 impl Object for Table {}
+impl Exclusive for Table {}
 impl Object for AsidPool {}
+impl Exclusive for AsidPool {}
 
 const _: () = assert!(size_of::<Table>() == 4096);
 const _: () = assert!(size_of::<AsidPool>() == 4096);

@@ -5,20 +5,21 @@
 use sel4_abi::{MAX_THREAD_NAME, size_bits};
 
 use super::{
-    EndpointRef, NotificationRef, ObjRef, Object, ReplyRef, ScRef, SlotRef, TableRef, TcbRef,
+    EndpointRef, Exclusive, Home, NotificationRef, ObjRef, Object, ReplyRef, ScRef, SlotRef, TableRef, TcbRef,
 };
 use crate::{cap::Slot, fault::Fault, types::CoreId};
 
 /// Where the parts of a TCB object are. References to [`Tcb`] point at [`layout::TCB`] within it.
 pub mod layout {
-    use super::{Context, FpuState, Slot, TCB_SLOTS, Tcb, ThreadName};
+    use super::{Context, FpuState, Home, Slot, TCB_SLOTS, Tcb, ThreadName};
 
     pub const SLOTS: usize = 0;
     pub const CONTEXT: usize = TCB_SLOTS * size_of::<Slot>();
     pub const FPU: usize = (CONTEXT + size_of::<Context>()).next_multiple_of(16);
     pub const TCB: usize = FPU + size_of::<FpuState>();
     pub const NAME: usize = TCB + size_of::<Tcb>();
-    pub const END: usize = NAME + size_of::<ThreadName>();
+    pub const HOME: usize = (NAME + size_of::<ThreadName>()).next_multiple_of(align_of::<Home>());
+    pub const END: usize = HOME + size_of::<Home>();
 }
 const _: () = assert!(layout::END <= 1 << size_bits::TCB);
 
@@ -151,8 +152,6 @@ pub struct Tcb {
     /// All threads, for the debug calls.
     pub debug_prev: Option<TcbRef>,
     pub debug_next: Option<TcbRef>,
-    /// Whose lock guards this thread while it is not live (the design's *home*).
-    pub home: CoreId,
     /// The core of the scheduling context last held: what the interface calls affinity.
     pub affinity: CoreId,
     /// Of a node of the release tree.
@@ -171,13 +170,21 @@ pub struct Tcb {
 pub struct ThreadName(pub [u8; MAX_THREAD_NAME + 1]);
 
 impl Object for Tcb {}
+impl Exclusive for Tcb {}
 impl Object for Context {}
+impl Exclusive for Context {}
 impl Object for FpuState {}
+impl Exclusive for FpuState {}
 impl Object for ThreadName {}
+impl Exclusive for ThreadName {}
 
 impl Tcb {
-    /// A new thread: inactive, priority 0, homed on the creating core.
-    pub fn new(home: CoreId) -> Self {
+    #[allow(
+        clippy::new_without_default,
+        reason = "an object is made in its place, on purpose"
+    )]
+    /// A new thread: inactive, priority 0.
+    pub fn new() -> Self {
         Self {
             state: ThreadState::Inactive,
             links: Links::NONE,
@@ -190,7 +197,6 @@ impl Tcb {
             buffer_address: 0,
             debug_prev: None,
             debug_next: None,
-            home,
             affinity: CoreId::BOOT,
             balance: 0,
             priority: 0,
@@ -247,6 +253,11 @@ impl TcbRef {
 
     pub fn fpu(self) -> ObjRef<FpuState> {
         ObjRef::from_address(self.object() + layout::FPU)
+    }
+
+    /// Whose lock guards this thread while it is not live.
+    pub fn home(self) -> ObjRef<Home> {
+        ObjRef::from_address(self.object() + layout::HOME)
     }
 
     pub fn name(self) -> ObjRef<ThreadName> {

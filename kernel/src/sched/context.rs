@@ -36,7 +36,7 @@ pub fn resume(k: &mut Kernel<'_>, sc: ScRef) {
 }
 
 fn attach(k: &mut Kernel<'_>, sc: ScRef, tcb: TcbRef) {
-    let core = k.get(sc).core;
+    let core = k.get(sc.core()).get();
     k.get_mut(sc).tcb = Some(tcb);
     let thread = k.get_mut(tcb);
     thread.sc = Some(sc);
@@ -75,12 +75,12 @@ pub fn bind(k: &mut Kernel<'_>, sc: ScRef, tcb: TcbRef) {
 
 pub fn bind_notification(k: &mut Kernel<'_>, sc: ScRef, notification: NotificationRef) {
     k.get_mut(sc).notification = Some(notification);
-    k.get_mut(notification).sc = Some(sc);
+    k.get(notification).sc.set(Some(sc));
 }
 
 pub fn unbind_notification(k: &mut Kernel<'_>, sc: ScRef) {
     if let Some(notification) = k.get_mut(sc).notification.take() {
-        k.get_mut(notification).sc = None;
+        k.get(notification).sc.set(None);
     }
 }
 
@@ -89,7 +89,7 @@ pub fn unbind_all(k: &mut Kernel<'_>, sc: ScRef) {
     release_tcb(k, sc);
     unbind_notification(k, sc);
     if let Some(reply) = k.get_mut(sc).reply.take() {
-        k.get_mut(reply).set_above(StackLink::None);
+        k.get(reply).set_above(StackLink::None);
     }
 }
 
@@ -128,7 +128,7 @@ pub fn configure(k: &mut Kernel<'_>, sc: ScRef, p: Parameters) {
         dequeue(k, tcb);
     }
     if let Some(yielder) = k.get(sc).yield_from
-        && p.core != k.get(sc).core
+        && p.core != k.get(sc.core()).get()
     {
         // Both ends of a YieldTo are on one core while it lasts.
         complete_yield_to(k, yielder);
@@ -138,7 +138,7 @@ pub fn configure(k: &mut Kernel<'_>, sc: ScRef, p: Parameters) {
         k.this_mut().reprogram = true;
     }
     let (now, limits) = (k.this().now, k.machine().limits);
-    let moves = k.get(sc).core != p.core && k.get(sc).is_active();
+    let moves = k.get(sc.core()).get() != p.core && k.get(sc).is_active();
     let runnable = tcb.is_some_and(|tcb| k.get(tcb).is_runnable());
     let active = k.get(sc).is_active();
     let was_sporadic = k.get(sc).sporadic;
@@ -193,7 +193,7 @@ pub fn yield_to(k: &mut Kernel<'_>, caller: TcbRef, sc: ScRef) -> bool {
     if !is_schedulable(k, target) {
         return false;
     }
-    let (here, local) = (k.me(), k.get(sc).core);
+    let (here, local) = (k.me(), k.get(sc.core()).get());
     if local != here || k.get(target).priority < k.get(caller).priority {
         dequeue(k, target);
         enqueue_front(k, target);

@@ -107,7 +107,7 @@ fn switch_to(k: &mut Kernel<'_>, next: Option<TcbRef>) {
     }
     if let Some(tcb) = next {
         dequeue(k, tcb);
-        k.get_mut(tcb).home = k.me();
+        k.get(tcb.home()).set(k.me());
     }
     if next != previous {
         k.this_mut().current = next;

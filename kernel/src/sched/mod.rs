@@ -31,7 +31,7 @@ fn core_of(k: &Kernel<'_>, tcb: TcbRef) -> CoreId {
         .get(tcb)
         .sc
         .expect("a schedulable thread has a scheduling context");
-    k.get(sc).core
+    k.get(sc.core()).get()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -163,7 +163,7 @@ fn propose(k: &mut Kernel<'_>, tcb: TcbRef, end: End) {
     match k.this().action {
         Action::Resume if k.this().current == Some(tcb) => {}
         Action::Resume => {
-            k.get_mut(tcb).home = k.me();
+            k.get(tcb.home()).set(k.me());
             k.this_mut().action = Action::Switch(tcb);
         }
         Action::Switch(_) | Action::Choose => {

@@ -230,7 +230,7 @@ mod tests {
     fn a_thread_without_a_valid_asid_runs_on_nothing() {
         let mut bench = Bench::new();
         let tcb = TcbRef::from_object(arch::host::memory(11).0 as usize);
-        bench.k.place(tcb, Tcb::new(CoreId::BOOT));
+        bench.k.place(tcb, Tcb::new());
         assert_eq!(user_root(&bench.k, tcb), arch::UserRoot::EMPTY);
         let vspace = bench.vspace(3);
         let (cap, root) = (bench.cap(vspace), root_of(&bench, vspace));

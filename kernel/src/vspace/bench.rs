@@ -41,7 +41,7 @@ impl Bench {
         let system: &'static System = Box::leak(Box::new(System::new()));
         let mut k = Kernel::lock_all(system, CoreId::BOOT);
         let caller = TcbRef::from_object(host::memory(11).0 as usize);
-        k.place(caller, Tcb::new(CoreId::BOOT));
+        k.place(caller, Tcb::new());
         let buffer = UserWords::new(host::memory(12), BUFFER_WORDS);
         let slots = SlotRef::from_address(host::memory(u32::from(RADIX) + 5).0 as usize);
         for index in 0..1 << RADIX {

@@ -138,7 +138,7 @@ mod tests {
         let (root, other) = (bench.table(), bench.table());
         let k = &mut bench.k;
         let caller = TcbRef::from_object(host::memory(11).0 as usize);
-        k.place(caller, Tcb::new(CoreId::BOOT));
+        k.place(caller, Tcb::new());
         let range = Range {
             root,
             asid: Asid::new(1).expect("not 0"),

@@ -382,7 +382,7 @@ mod tests {
         let vspace = bench.vspace(1);
         let (cap, root) = (bench.cap(vspace), root_of(&bench, vspace));
         let tcb = TcbRef::from_object(arch::host::memory(11).0 as usize);
-        bench.k.place(tcb, Tcb::new(CoreId::BOOT));
+        bench.k.place(tcb, Tcb::new());
         bench.k.get_mut(tcb.slot(TcbSlot::VSpace)).set_cap(cap);
         tables(&mut bench, root);
         let (read, write, fetch) = (0x9200_0007, 0x9200_0047, 0x8200_0007);

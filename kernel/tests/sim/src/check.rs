@@ -154,7 +154,7 @@ fn queues(k: &mut Kernel<'_>, core: CoreId, places: &mut HashMap<usize, Place>) 
         assert!(thread.is_runnable(), "{tcb:?} waits for a refill");
         let sc = context(k, tcb);
         assert!(k.get(sc).is_active());
-        assert_eq!(k.get(sc).core, core, "core of postponed {tcb:?}");
+        assert_eq!(k.get(sc.core()).get(), core, "core of postponed {tcb:?}");
         let due = k.refills_ref(sc).head().time;
         assert!(due >= before, "the release queue is in order");
         before = due;
@@ -192,7 +192,7 @@ fn thread(k: &Kernel<'_>, tcb: TcbRef, places: &mut HashMap<usize, Place>) {
             assert_eq!(k.get(endpoint).state(), EndpointState::Receiving);
             waits_in_endpoint(k, tcb, endpoint);
             if let Some(reply) = this.reply {
-                assert_eq!(k.get(reply).tcb, Some(tcb), "the receiver's reply object");
+                assert_eq!(k.get(reply).tcb.get(), Some(tcb), "the receiver's reply object");
                 assert_eq!(k.get(reply).above(), StackLink::None);
             }
             put(places, tcb, Place::Waiting);
@@ -203,7 +203,7 @@ fn thread(k: &Kernel<'_>, tcb: TcbRef, places: &mut HashMap<usize, Place>) {
             put(places, tcb, Place::Waiting);
         }
         ThreadState::BlockedOnReply { reply } => {
-            assert_eq!(k.get(reply).tcb, Some(tcb), "the caller's reply object");
+            assert_eq!(k.get(reply).tcb.get(), Some(tcb), "the caller's reply object");
             stack_place(k, reply);
             put(places, tcb, Place::Waiting);
         }
@@ -224,16 +224,16 @@ fn thread(k: &Kernel<'_>, tcb: TcbRef, places: &mut HashMap<usize, Place>) {
             Some(tcb),
             "thread and context belong together"
         );
-        assert_eq!(k.get(sc).core, this.affinity, "affinity of {tcb:?}");
+        assert_eq!(k.get(sc.core()).get(), this.affinity, "affinity of {tcb:?}");
         scheduling_context(k, sc);
     }
     if let Some(sc) = this.yield_to {
         assert_eq!(k.get(sc).yield_from, Some(tcb));
         let own = this.sc.expect("who yields has a context");
-        assert_eq!(k.get(own).core, k.get(sc).core, "both ends of a YieldTo");
+        assert_eq!(k.get(own.core()).get(), k.get(sc.core()).get(), "both ends of a YieldTo");
     }
     if let Some(notification) = this.bound_notification {
-        assert_eq!(k.get(notification).bound_tcb, Some(tcb));
+        assert_eq!(k.get(notification).bound_tcb.get(), Some(tcb));
     }
 }
 
@@ -248,17 +248,17 @@ fn scheduling_context(k: &Kernel<'_>, sc: ScRef) {
         assert_eq!(k.get(tcb).yield_to, Some(sc));
     }
     if let Some(notification) = this.notification {
-        assert_eq!(k.get(notification).sc, Some(sc));
+        assert_eq!(k.get(notification).sc.get(), Some(sc));
     }
     let mut link = StackLink::Sc(sc);
     let mut next = this.reply;
     let mut length = 0;
     while let Some(reply) = next {
         assert_eq!(k.get(reply).above(), link, "the call stack of {sc:?}");
-        let caller = k.get(reply).tcb.expect("a linked reply has a caller");
+        let caller = k.get(reply).tcb.get().expect("a linked reply has a caller");
         assert_eq!(k.get(caller).state, ThreadState::BlockedOnReply { reply });
         link = StackLink::Reply(reply);
-        next = k.get(reply).below;
+        next = k.get(reply).below.get();
         length += 1;
         assert!(length < 100, "the call stack of {sc:?} is a ring");
     }
@@ -269,22 +269,22 @@ fn stack_place(k: &Kernel<'_>, reply: ReplyRef) {
     match k.get(reply).above() {
         StackLink::None => {}
         StackLink::Sc(sc) => assert_eq!(k.get(sc).reply, Some(reply), "head of a stack"),
-        StackLink::Reply(above) => assert_eq!(k.get(above).below, Some(reply), "a stack's link"),
+        StackLink::Reply(above) => assert_eq!(k.get(above).below.get(), Some(reply), "a stack's link"),
     }
-    if let Some(below) = k.get(reply).below {
+    if let Some(below) = k.get(reply).below.get() {
         assert_eq!(k.get(below).above(), StackLink::Reply(reply));
     }
 }
 
 fn waits_in_endpoint(k: &Kernel<'_>, tcb: TcbRef, endpoint: EndpointRef) {
-    assert_eq!(k.get(tcb).home, k.get(endpoint).home(), "home of a waiter");
+    assert_eq!(k.get(tcb.home()).get(), k.get(endpoint).home(), "home of a waiter");
     wait_queue(k, tcb, k.get(endpoint).queue());
 }
 
 fn waits_in_notification(k: &Kernel<'_>, tcb: TcbRef, notification: NotificationRef) {
     assert_eq!(k.get(notification).state(), NotificationState::Waiting);
     assert_eq!(
-        k.get(tcb).home,
+        k.get(tcb.home()).get(),
         k.get(notification).home(),
         "home of a waiter"
     );
@@ -381,7 +381,7 @@ fn core_rests(k: &Kernel<'_>, machine: &Machine, id: CoreId, by: usize, was_aske
         Some(tcb) => {
             assert!(sched::is_schedulable(k, tcb), "{tcb:?} runs and cannot");
             let sc = context(k, tcb);
-            assert_eq!(k.get(sc).core, id, "{tcb:?} runs on the wrong core");
+            assert_eq!(k.get(sc.core()).get(), id, "{tcb:?} runs on the wrong core");
             assert_eq!(core.current_sc, Some(sc), "who pays on core {index}");
             assert!(
                 best.is_none_or(|best| best <= k.get(tcb).priority),
