@@ -21,7 +21,8 @@ use crate::{
     machine::{Machine, machine},
     masked,
     object::{
-        ENTRIES, Exclusive, Links, ObjRef, Object, REFILLS_OFFSET, ScRef, SchedContext, TableRef, Tcb, TcbRef,
+        ENTRIES, Exclusive, Links, ObjRef, Object, REFILLS_OFFSET, ScRef, SchedContext, TableRef,
+        Tcb, TcbRef,
     },
     system::{Core, CoreFlags, Shared, System},
     types::{CoreId, CoreSet, PhysAddr},

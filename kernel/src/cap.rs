@@ -7,8 +7,8 @@ use sel4_abi::{CapRights, cap_type};
 
 use crate::{
     object::{
-        AsidPool, EndpointRef, NotificationRef, ObjRef, Object, ReplyRef, ScRef, SlotRef,
-        TCB_SLOTS, TableRef, TcbRef,
+        AsidPool, EndpointRef, Exclusive, NotificationRef, ObjRef, Object, ReplyRef, ScRef,
+        SlotRef, TCB_SLOTS, TableRef, TcbRef,
     },
     types::{CoreId, PhysAddr},
 };

@@ -313,6 +313,7 @@ fn receive_phase(
         } if rights.contains(CapRights::READ)
             && k.get(notification)
                 .bound_tcb
+                .get()
                 .is_none_or(|bound| bound == caller) =>
         {
             ipc::notification::wait(k, caller, notification, blocking);

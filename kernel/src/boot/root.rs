@@ -24,7 +24,10 @@ use crate::{
     cdt,
     config::{BOOT_THREAD_TIME_SLICE, ROOT_CNODE_SIZE_BITS},
     derive, invoke,
-    object::{AsidPool, ObjRef, Object, ScRef, SchedContext, SlotRef, TableRef, TcbRef, TcbSlot},
+    object::{
+        AsidPool, Exclusive, ObjRef, Object, ScRef, SchedContext, SlotRef, TableRef, TcbRef,
+        TcbSlot,
+    },
     sched,
     types::{CoreId, PhysAddr},
     vspace::{

@@ -11,7 +11,7 @@ use crate::{
     config::RETYPE_FAN_OUT_LIMIT,
     cspace, debug,
     fault::{LookupFailure, SysError},
-    object::{Endpoint, Notification, ObjRef, Reply, SchedContext, SlotRef, Tcb, TcbRef},
+    object::{Endpoint, Home, Notification, ObjRef, Reply, SchedContext, SlotRef, Tcb, TcbRef},
     preempt,
     types::PhysAddr,
 };

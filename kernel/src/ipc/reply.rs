@@ -15,9 +15,9 @@ use crate::{
 /// with the reply.
 pub fn push(k: &mut Kernel<'_>, caller: TcbRef, callee: TcbRef, reply: ReplyRef, can_donate: bool) {
     k.get_mut(caller).state = ThreadState::BlockedOnReply { reply };
-    let object = k.get_mut(reply);
-    object.tcb = Some(caller);
-    object.below = None;
+    let object = k.get(reply);
+    object.tcb.set(Some(caller));
+    object.below.set(None);
     object.set_above(StackLink::None);
     let Some(sc) = k.get(caller).sc else { return };
     if !can_donate || k.get(callee).sc.is_some() {
@@ -78,8 +78,8 @@ fn cut(k: &mut Kernel<'_>, reply: ReplyRef) {
 }
 
 fn clear_links(k: &mut Kernel<'_>, reply: ReplyRef) {
-    let reply = k.get_mut(reply);
-    reply.below = None;
+    let reply = k.get(reply);
+    reply.below.set(None);
     reply.set_above(StackLink::None);
 }
 
@@ -92,7 +92,9 @@ pub fn cancel_caller(k: &mut Kernel<'_>, reply: ReplyRef, caller: TcbRef) {
 /// The reply object goes. A caller gets its scheduling context back, as far as a reply would have given it, and is
 /// inactive; a receiver's wait ends.
 pub fn finalise(k: &mut Kernel<'_>, reply: ReplyRef) {
-    let Some(tcb) = k.get(reply).tcb.get() else { return };
+    let Some(tcb) = k.get(reply).tcb.get() else {
+        return;
+    };
     match k.get(tcb).state {
         ThreadState::BlockedOnReply { .. } => {
             k.get_mut(tcb).fault = Fault::None;

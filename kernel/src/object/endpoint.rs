@@ -150,7 +150,11 @@ impl Notification {
     }
 
     pub fn set_active(&self, word: u64) {
-        store(&self.head, &self.tail, pack(WaitQueue::EMPTY, 2, self.home()));
+        store(
+            &self.head,
+            &self.tail,
+            pack(WaitQueue::EMPTY, 2, self.home()),
+        );
         self.word.set(word);
     }
 

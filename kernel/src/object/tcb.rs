@@ -5,7 +5,8 @@
 use sel4_abi::{MAX_THREAD_NAME, size_bits};
 
 use super::{
-    EndpointRef, Exclusive, Home, NotificationRef, ObjRef, Object, ReplyRef, ScRef, SlotRef, TableRef, TcbRef,
+    EndpointRef, Exclusive, Home, NotificationRef, ObjRef, Object, ReplyRef, ScRef, SlotRef,
+    TableRef, TcbRef,
 };
 use crate::{cap::Slot, fault::Fault, types::CoreId};
 

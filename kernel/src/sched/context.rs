@@ -159,7 +159,7 @@ pub fn configure(k: &mut Kernel<'_>, sc: ScRef, p: Parameters) {
     let context = k.get_mut(sc);
     context.badge = p.badge;
     context.sporadic = p.sporadic;
-    context.core = p.core;
+    k.get(sc.core()).set(p.core);
     let Some(tcb) = tcb else { return };
     if k.get(tcb).yield_to.is_some() && p.core != k.get(tcb).affinity {
         complete_yield_to(k, tcb);

@@ -46,9 +46,9 @@ fn enqueue(k: &mut Kernel<'_>, tcb: TcbRef, end: End) {
         return;
     }
     let core = core_of(k, tcb);
+    k.get(tcb.home()).set(core);
     let thread = k.get_mut(tcb);
     thread.in_ready_queue = true;
-    thread.home = core;
     let priority = thread.priority;
     let (queues, mut threads) = k.core_and_threads(core);
     match end {
@@ -106,9 +106,8 @@ pub fn postpone(k: &mut Kernel<'_>, tcb: TcbRef) {
     let (queues, mut threads) = k.core_and_threads(core);
     queues.release.insert(&mut threads, tcb);
     let first = queues.release.first() == Some(tcb);
-    let thread = k.get_mut(tcb);
-    thread.in_release_queue = true;
-    thread.home = core;
+    k.get_mut(tcb).in_release_queue = true;
+    k.get(tcb.home()).set(core);
     if first {
         if core == k.me() {
             k.this_mut().reprogram = true;

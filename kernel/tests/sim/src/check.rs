@@ -142,9 +142,13 @@ fn queues(k: &mut Kernel<'_>, core: CoreId, places: &mut HashMap<usize, Place>) 
         let thread = k.get(tcb);
         assert!(thread.in_ready_queue && !thread.in_release_queue);
         assert_eq!(thread.priority, priority, "priority of ready {tcb:?}");
-        assert_eq!(thread.home, core, "home of ready {tcb:?}");
+        assert_eq!(k.get(tcb.home()).get(), core, "home of ready {tcb:?}");
         assert!(sched::is_schedulable(k, tcb), "ready {tcb:?} cannot run");
-        assert_eq!(k.get(context(k, tcb)).core, core, "core of ready {tcb:?}");
+        assert_eq!(
+            k.get(context(k, tcb).core()).get(),
+            core,
+            "core of ready {tcb:?}"
+        );
     }
     let mut before = 0;
     for tcb in release {
@@ -192,7 +196,11 @@ fn thread(k: &Kernel<'_>, tcb: TcbRef, places: &mut HashMap<usize, Place>) {
             assert_eq!(k.get(endpoint).state(), EndpointState::Receiving);
             waits_in_endpoint(k, tcb, endpoint);
             if let Some(reply) = this.reply {
-                assert_eq!(k.get(reply).tcb.get(), Some(tcb), "the receiver's reply object");
+                assert_eq!(
+                    k.get(reply).tcb.get(),
+                    Some(tcb),
+                    "the receiver's reply object"
+                );
                 assert_eq!(k.get(reply).above(), StackLink::None);
             }
             put(places, tcb, Place::Waiting);
@@ -203,7 +211,11 @@ fn thread(k: &Kernel<'_>, tcb: TcbRef, places: &mut HashMap<usize, Place>) {
             put(places, tcb, Place::Waiting);
         }
         ThreadState::BlockedOnReply { reply } => {
-            assert_eq!(k.get(reply).tcb.get(), Some(tcb), "the caller's reply object");
+            assert_eq!(
+                k.get(reply).tcb.get(),
+                Some(tcb),
+                "the caller's reply object"
+            );
             stack_place(k, reply);
             put(places, tcb, Place::Waiting);
         }
@@ -230,7 +242,11 @@ fn thread(k: &Kernel<'_>, tcb: TcbRef, places: &mut HashMap<usize, Place>) {
     if let Some(sc) = this.yield_to {
         assert_eq!(k.get(sc).yield_from, Some(tcb));
         let own = this.sc.expect("who yields has a context");
-        assert_eq!(k.get(own.core()).get(), k.get(sc.core()).get(), "both ends of a YieldTo");
+        assert_eq!(
+            k.get(own.core()).get(),
+            k.get(sc.core()).get(),
+            "both ends of a YieldTo"
+        );
     }
     if let Some(notification) = this.bound_notification {
         assert_eq!(k.get(notification).bound_tcb.get(), Some(tcb));
@@ -269,7 +285,9 @@ fn stack_place(k: &Kernel<'_>, reply: ReplyRef) {
     match k.get(reply).above() {
         StackLink::None => {}
         StackLink::Sc(sc) => assert_eq!(k.get(sc).reply, Some(reply), "head of a stack"),
-        StackLink::Reply(above) => assert_eq!(k.get(above).below.get(), Some(reply), "a stack's link"),
+        StackLink::Reply(above) => {
+            assert_eq!(k.get(above).below.get(), Some(reply), "a stack's link")
+        }
     }
     if let Some(below) = k.get(reply).below.get() {
         assert_eq!(k.get(below).above(), StackLink::Reply(reply));
@@ -277,7 +295,11 @@ fn stack_place(k: &Kernel<'_>, reply: ReplyRef) {
 }
 
 fn waits_in_endpoint(k: &Kernel<'_>, tcb: TcbRef, endpoint: EndpointRef) {
-    assert_eq!(k.get(tcb.home()).get(), k.get(endpoint).home(), "home of a waiter");
+    assert_eq!(
+        k.get(tcb.home()).get(),
+        k.get(endpoint).home(),
+        "home of a waiter"
+    );
     wait_queue(k, tcb, k.get(endpoint).queue());
 }
 

@@ -128,6 +128,7 @@ impl Clocks {
         let refills = k.refills_ref(sc);
         let this = k.get(sc);
         let parameters = (this.refills.period, refills.total());
+        let home = k.get(sc.core()).get().0;
         let clock = self.contexts.entry(sc.address()).or_default();
         let calls = self.configured.iter().filter(|call| call.sc == sc);
         let (mut configures, mut stays) = (false, false);
@@ -135,14 +136,14 @@ impl Clocks {
             configures = true;
             stays |= call.core == clock.core;
         }
-        if clock.core != this.core.0 {
-            let call = calls.clone().find(|call| call.core == this.core.0);
+        if clock.core != home {
+            let call = calls.clone().find(|call| call.core == home);
             self.done.extend(call.map(|call| call.thread));
         }
         let used = this.consumed.checked_sub(clock.consumed);
         clock.consumed = this.consumed;
-        let renewed = (stays && clock.core == this.core.0)
-            || (clock.core != this.core.0 && !configures)
+        let renewed = (stays && clock.core == home)
+            || (clock.core != home && !configures)
             || clock.parameters != parameters;
         if renewed {
             clock.parameters = parameters;
@@ -151,7 +152,7 @@ impl Clocks {
             clock.since = now;
             clock.backlog = None;
         }
-        clock.core = this.core.0;
+        clock.core = home;
         let (period, budget) = parameters;
         let wants = this.tcb.is_some_and(|tcb| k.get(tcb).is_runnable());
         if wants && this.sporadic {

@@ -233,11 +233,11 @@ pub(super) fn add_notification(k: &Kernel<'_>, notification: NotificationRef, st
             _ => None,
         },
         queue: queue(k, this.queue()),
-        bound: this.bound_tcb.map(id),
-        context: this.sc.map(id),
+        bound: this.bound_tcb.get().map(id),
+        context: this.sc.get().map(id),
     };
     state.notifications.add(id(notification), copy);
-    if let Some(sc) = this.sc {
+    if let Some(sc) = this.sc.get() {
         add_context(k, sc, state);
     }
 }
@@ -253,12 +253,12 @@ pub(super) fn add_reply(k: &Kernel<'_>, reply: ReplyRef, state: &mut State) {
         StackLink::Reply(reply) => Above::Reply(id(reply)),
     };
     let copy = Reply {
-        thread: this.tcb.map(id),
-        below: this.below.map(id),
+        thread: this.tcb.get().map(id),
+        below: this.below.get().map(id),
         above,
     };
     state.replies.add(id(reply), copy);
-    if let Some(below) = this.below {
+    if let Some(below) = this.below.get() {
         add_reply(k, below, state);
     }
     match this.above() {
@@ -277,7 +277,7 @@ pub(super) fn add_context(k: &Kernel<'_>, sc: ScRef, state: &mut State) {
     let copy = Context {
         active: this.is_active(),
         round_robin: this.refills.is_round_robin(),
-        core: this.core.0,
+        core: k.get(sc.core()).get().0,
         badge: this.badge,
         thread: this.tcb.map(id),
         notification: this.notification.map(id),
