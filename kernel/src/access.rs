@@ -18,12 +18,14 @@ use mcs::{Refill, Refills, RefillsRef, TreeLinks};
 
 use crate::{
     arch,
+    config::ALL_LOCKS,
     machine::{Machine, machine},
     masked,
     object::{
         ENTRIES, Exclusive, Links, ObjRef, Object, REFILLS_OFFSET, ScRef, SchedContext, TableRef,
         Tcb, TcbRef,
     },
+    reach::{self, Need},
     system::{Core, CoreFlags, Shared, System},
     types::{CoreId, CoreSet, PhysAddr},
 };
@@ -42,13 +44,27 @@ pub struct Kernel<'l> {
 }
 
 impl Kernel<'_> {
+    /// Takes this core's own lock, which is what an entry begins with.
+    pub fn lock_own(system: &'static System, me: CoreId) -> Self {
+        if ALL_LOCKS {
+            Self::lock_all(system, me)
+        } else {
+            Self::lock(system, me, CoreSet::one(me))
+        }
+    }
+
     /// Takes every core lock, in ascending order.
     pub fn lock_all(system: &'static System, me: CoreId) -> Self {
+        Self::lock(system, me, CoreSet::first(machine().num_cores))
+    }
+
+    /// Takes these locks, in ascending order.
+    fn lock(system: &'static System, me: CoreId, held: CoreSet) -> Self {
         let machine = machine();
-        for lock in &system.locks[..machine.num_cores] {
-            lock.acquire();
+        for core in held.iter() {
+            arch::interleave();
+            system.locks[core.index()].acquire();
         }
-        let held = CoreSet::first(machine.num_cores);
         Self {
             system,
             machine,
@@ -58,6 +74,56 @@ impl Kernel<'_> {
             locked_at: masked::locked(),
             _locks: PhantomData,
         }
+    }
+
+    /// Holds what an entry needs, before that writes anything. Locks above those in hand, and such as are free, are
+    /// added; otherwise all are dropped and the larger set is taken. Each time `reach` is asked anew.
+    pub fn secure(mut self, reach: impl Fn(&Self) -> Result<(), Need>) -> Self {
+        while let Err(need) = reach(&self) {
+            let all = CoreSet::first(self.machine.num_cores);
+            let wanted = match need {
+                Need::Cores(more) if self.held.union(more).len() <= reach::MAX_SET => {
+                    self.held.union(more)
+                }
+                _ => all,
+            };
+            self = self.widen(wanted);
+        }
+        self
+    }
+
+    /// Holds at least these. Nothing has been written.
+    pub fn widen(mut self, wanted: CoreSet) -> Self {
+        for core in wanted.iter() {
+            if self.held.contains(core) {
+                continue;
+            }
+            let lock = &self.system.locks[core.index()];
+            arch::interleave();
+            if self.held.last() < Some(core) {
+                lock.acquire();
+            } else if !lock.try_acquire() {
+                let (system, me, wanted) = (self.system, self.me, self.held.union(wanted));
+                self.unlock();
+                return Self::lock(system, me, wanted);
+            }
+            self.held.insert(core);
+        }
+        self
+    }
+
+    /// Holds every lock.
+    pub fn widen_to_all(self) -> Self {
+        let all = CoreSet::first(self.machine.num_cores);
+        self.widen(all)
+    }
+
+    pub fn holds(&self, core: CoreId) -> bool {
+        self.held.contains(core)
+    }
+
+    pub fn holds_all(&self) -> bool {
+        self.held == CoreSet::first(self.machine.num_cores)
     }
 
     /// A token for checks on the development machine, where no other core does anything meanwhile. It must not be used to
@@ -79,12 +145,17 @@ impl Kernel<'_> {
     /// Releases the locks, then rings the cores that must look.
     pub fn release(self) {
         arch::publish();
+        self.unlock();
+        for core in self.doorbells.iter() {
+            arch::ring(core);
+        }
+    }
+
+    fn unlock(&self) {
         masked::released(self.me, self.locked_at);
         for core in self.held.iter() {
             self.system.locks[core.index()].release();
-        }
-        for core in self.doorbells.iter() {
-            arch::ring(core);
+            arch::interleave();
         }
     }
 
@@ -132,23 +203,36 @@ impl Kernel<'_> {
         self.doorbells.insert(core);
     }
 
+    /// Whether the lock that guards an object is held.
+    fn guards<T: Object>(&self, object: ObjRef<T>) -> bool {
+        T::home(object).is_none_or(|home| self.holds(self.get(home).get()))
+    }
+
     pub fn get<T: Object>(&self, object: ObjRef<T>) -> &T {
+        debug_assert!(self.guards(object));
         // SAFETY: an `ObjRef` in a capability, queue or core names a live object of its type (deletion clears them
         // all before the memory is reused), and the token keeps other cores from writing it.
         unsafe { &*(object.address() as *const T) }
     }
 
     pub fn get_mut<T: Exclusive>(&mut self, object: ObjRef<T>) -> &mut T {
+        debug_assert!(if T::STRUCTURE {
+            self.holds_all()
+        } else {
+            self.guards(object)
+        });
         // SAFETY: as in `get`; the token is borrowed exclusively, so this is the only reference to any object.
         unsafe { &mut *(object.address() as *mut T) }
     }
 
     pub fn core(&self, core: CoreId) -> &Core {
+        debug_assert!(self.holds(core));
         // SAFETY: L[core] is held; the token is the only way to the cell.
         unsafe { &*self.system.cores[core.index()].get() }
     }
 
     pub fn core_mut(&mut self, core: CoreId) -> &mut Core {
+        debug_assert!(self.holds(core));
         // SAFETY: L[core] is held, and the token is borrowed exclusively.
         unsafe { &mut *self.system.cores[core.index()].get() }
     }
@@ -163,6 +247,7 @@ impl Kernel<'_> {
 
     /// A core's queues together with the thread links that they are made of.
     pub fn core_and_threads(&mut self, core: CoreId) -> (&mut Core, Threads<'_>) {
+        debug_assert!(self.holds(core));
         // SAFETY: L[core] is held; a `Core` lives in kernel memory and never overlaps the objects that `Threads`
         // reaches, and both borrow the token exclusively.
         let core = unsafe { &mut *self.system.cores[core.index()].get() };
@@ -180,7 +265,7 @@ impl Kernel<'_> {
     }
 
     pub fn shared_mut(&mut self) -> &mut Shared {
-        debug_assert!(self.held == CoreSet::first(self.machine.num_cores));
+        debug_assert!(self.holds_all());
         // SAFETY: all locks are held, and the token is borrowed exclusively.
         unsafe { &mut *self.system.shared.get() }
     }

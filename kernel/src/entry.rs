@@ -15,7 +15,7 @@ use crate::{
     invoke::Leave,
     ipc, irq, masked,
     object::TcbRef,
-    sched,
+    reach, sched,
     smp::stop::{self, Queued, Stopper},
     syscall,
     system::system,
@@ -67,7 +67,7 @@ pub fn start_core(me: CoreId) {
     system().flags[me.index()]
         .will_look
         .store(true, Ordering::SeqCst);
-    let mut k = Kernel::lock_all(system(), me);
+    let mut k = Kernel::lock_own(system(), me);
     sched::time::stamp_unaccounted(&mut k);
     k.this_mut().reprogram = true;
     if !leave(k, None) {
@@ -91,13 +91,17 @@ fn enter_once(me: CoreId, cause: Cause) -> bool {
     // What is judged is what the thread used before this entry. The wait for the locks is charged too, but an entry
     // is not abandoned for it: a wait longer than a slice would be started again for ever.
     let entered = arch::counter();
-    let mut k = Kernel::lock_all(system(), me);
+    let mut k = Kernel::lock_own(system(), me);
     masked::set_reason(&k, k.this().current, cause);
     let Some(caller) = k.this().current else {
+        k = k.secure(|k| reach::interrupt(k, interrupt));
         sched::time::stamp_unaccounted(&mut k);
         take_interrupt(&mut k, interrupt);
         return leave(k, None);
     };
+    if is_debug_call(&k, caller, cause) {
+        k = k.widen_to_all();
+    }
     if let Some(returned) = quick(&mut k, caller, cause) {
         return match returned {
             Quick::Resume => leave_unscheduled(k),
@@ -108,6 +112,7 @@ fn enter_once(me: CoreId, cause: Cause) -> bool {
         };
     }
     sched::time::stamp_at(&mut k, entered);
+    k = k.secure(|k| reach::entry(k, caller, cause, interrupt));
     let funded = sched::time::check_budget(&mut k);
     if funded {
         sched::time::stamp(&mut k);
@@ -178,7 +183,7 @@ fn take_interrupt(k: &mut Kernel<'_>, interrupt: Option<u32>) {
 
 /// Parks, for another core, while this one queues to stop others itself. The interrupted call starts again later.
 fn park_in_queue(me: CoreId) {
-    let mut k = Kernel::lock_all(system(), me);
+    let mut k = Kernel::lock_own(system(), me);
     stop::restart_current(&mut k);
     let k = stop::park(k);
     k.release();
@@ -190,16 +195,17 @@ enum Quick {
     Leave,
 }
 
+fn is_debug_call(k: &Kernel<'_>, caller: TcbRef, cause: Cause) -> bool {
+    cause == Cause::Syscall && syscall::is_debug_call(k.get(caller.context()).x[7] as i64)
+}
+
 /// Entries that cost the thread nothing: debug calls, the first use of floating point, and faults that are none.
 fn quick(k: &mut Kernel<'_>, caller: TcbRef, cause: Cause) -> Option<Quick> {
     match cause {
-        Cause::Syscall => {
+        Cause::Syscall if is_debug_call(k, caller, cause) => {
             let number = k.get(caller.context()).x[7] as i64;
-            if syscall::is_debug_call(number) {
-                debug::call(k, caller, number);
-                return Some(Quick::Resume);
-            }
-            None
+            debug::call(k, caller, number);
+            Some(Quick::Resume)
         }
         Cause::FpuAccess if !k.get(caller).is_fpu_disabled() => {
             k.get_mut(caller).fpu_used = true;

@@ -22,7 +22,7 @@ use crate::{
     invoke::Leave,
     ipc::notification,
     machine::{Machine, machine},
-    object::SlotRef,
+    object::{NotificationRef, SlotRef},
     print::kprintln,
     smp,
     system::Shared,
@@ -179,19 +179,29 @@ pub fn handle(k: &mut Kernel<'_>, intid: u32) {
     if is_kernel_line(k.machine(), intid) || intid >= END {
         return;
     }
-    let slot = line_slot(k, line_of(intid, k.me()));
-    match k.get(slot).cap() {
-        Cap::Notification {
-            notification,
-            badge,
-            ..
-        } => notification::signal(k, notification, badge),
+    match notification_of(k, intid) {
+        Some((notification, badge)) => notification::signal(k, notification, badge),
         // It stays masked until somebody asks for the line, or acknowledges it.
-        _ => kprintln!(
+        None => kprintln!(
             "interrupt {} on core {} has no handler",
             intid,
             k.me().index()
         ),
+    }
+}
+
+/// Who is told of an interrupt of this core, and with which badge.
+pub fn notification_of(k: &Kernel<'_>, intid: u32) -> Option<(NotificationRef, u64)> {
+    if is_kernel_line(k.machine(), intid) || intid >= END {
+        return None;
+    }
+    match k.get(line_slot(k, line_of(intid, k.me()))).cap() {
+        Cap::Notification {
+            notification,
+            badge,
+            ..
+        } => Some((notification, badge)),
+        _ => None,
     }
 }
 

@@ -46,6 +46,7 @@ pub mod object;
 pub mod panic;
 pub mod preempt;
 pub mod print;
+pub mod reach;
 pub mod registers;
 pub mod sched;
 pub mod smp;

@@ -58,6 +58,16 @@ impl CoreSet {
         self.0[core.index() / 64] & (1 << (core.index() % 64)) != 0
     }
 
+    pub fn len(&self) -> usize {
+        self.0.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// The core with the highest number.
+    pub fn last(&self) -> Option<CoreId> {
+        let word = self.0.iter().rposition(|&word| word != 0)?;
+        Some(CoreId((word * 64) as u16 + self.0[word].ilog2() as u16))
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0 == [0; WORDS]
     }

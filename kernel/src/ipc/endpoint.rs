@@ -169,6 +169,9 @@ fn join(k: &mut Kernel<'_>, endpoint: EndpointRef, state: EndpointState, tcb: Tc
     };
     queue.insert(k, tcb);
     k.get(tcb.home()).set(home);
+    if let Some(reply) = k.get(tcb).reply {
+        k.get(reply).home.set(home);
+    }
     k.get(endpoint).set_queue(queue, state, home);
 }
 

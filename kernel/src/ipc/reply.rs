@@ -15,7 +15,9 @@ use crate::{
 /// with the reply.
 pub fn push(k: &mut Kernel<'_>, caller: TcbRef, callee: TcbRef, reply: ReplyRef, can_donate: bool) {
     k.get_mut(caller).state = ThreadState::BlockedOnReply { reply };
+    let home = k.get(caller.home()).get();
     let object = k.get(reply);
+    object.home.set(home);
     object.tcb.set(Some(caller));
     object.below.set(None);
     object.set_above(StackLink::None);
@@ -30,6 +32,10 @@ pub fn push(k: &mut Kernel<'_>, caller: TcbRef, callee: TcbRef, reply: ReplyRef,
     k.get(reply).below.set(below);
     k.get(reply).set_above(StackLink::Sc(sc));
     k.get_mut(sc).reply = Some(reply);
+    // From now on the caller is where its context is: whoever answers runs there.
+    let core = k.get(sc.core()).get();
+    k.get(caller.home()).set(core);
+    k.get(reply).home.set(core);
     sched::context::donate(k, sc, callee);
 }
 

@@ -31,11 +31,19 @@ pub struct ObjRef<T> {
 /// A type whose every value lives at an address that an [`ObjRef`] may name.
 ///
 /// It is sealed to this crate: the token dereferences references to these types only.
-pub trait Object {}
+pub trait Object: Sized {
+    /// Where the home of an object is, if a core's lock guards it: none for structure, and for what is made of words.
+    fn home(_object: ObjRef<Self>) -> Option<ObjRef<Home>> {
+        None
+    }
+}
 
 /// An object of which nothing is read but under the lock that guards it, so that whoever has that may borrow it
 /// exclusively. The others consist of [`word`]s.
-pub trait Exclusive: Object {}
+pub trait Exclusive: Object {
+    /// Structure is written under all locks, and read under any.
+    const STRUCTURE: bool = true;
+}
 
 pub type TcbRef = ObjRef<Tcb>;
 pub type ScRef = ObjRef<SchedContext>;

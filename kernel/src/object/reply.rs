@@ -3,7 +3,8 @@
 
 use sel4_abi::size_bits;
 
-use super::{Link, Object, ReplyRef, ScRef, Tcb, Word};
+use super::{Home, Link, Object, ReplyRef, ScRef, Tcb, Word};
+use crate::types::CoreId;
 
 /// What stands above a reply object in a call stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct Reply {
     pub below: Link<Self>,
     /// The address of what is above, bit 0 set for a scheduling context; 0 for none.
     above: Word,
+    /// The home of the thread, or of the last one.
+    pub home: Home,
 }
 
 const _: () = assert!(size_of::<Reply>() == 1 << size_bits::REPLY);
@@ -30,15 +33,12 @@ const _: () = assert!(size_of::<Reply>() == 1 << size_bits::REPLY);
 impl Object for Reply {}
 
 impl Reply {
-    #[allow(
-        clippy::new_without_default,
-        reason = "an object is made in its place, on purpose"
-    )]
-    pub const fn new() -> Self {
+    pub const fn new(home: CoreId) -> Self {
         Self {
             tcb: Link::none(),
             below: Link::none(),
             above: Word::new(0),
+            home: Home::new(home),
         }
     }
 

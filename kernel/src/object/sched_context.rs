@@ -31,8 +31,14 @@ const _: () = assert!(mcs::REFILL_BYTES == sel4_abi::REFILL_BYTES);
 const _: () =
     assert!(REFILLS_OFFSET as u64 + 2 * mcs::REFILL_BYTES == sel4_abi::SCHED_CONTEXT_CORE_BYTES);
 
-impl Object for SchedContext {}
-impl Exclusive for SchedContext {}
+impl Object for SchedContext {
+    fn home(sc: ScRef) -> Option<ObjRef<Home>> {
+        Some(sc.core())
+    }
+}
+impl Exclusive for SchedContext {
+    const STRUCTURE: bool = false;
+}
 
 impl ScRef {
     /// The core on which the context is valid.

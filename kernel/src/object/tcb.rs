@@ -170,12 +170,30 @@ pub struct Tcb {
 #[repr(C)]
 pub struct ThreadName(pub [u8; MAX_THREAD_NAME + 1]);
 
-impl Object for Tcb {}
-impl Exclusive for Tcb {}
-impl Object for Context {}
-impl Exclusive for Context {}
-impl Object for FpuState {}
-impl Exclusive for FpuState {}
+impl Object for Tcb {
+    fn home(tcb: TcbRef) -> Option<ObjRef<Home>> {
+        Some(tcb.home())
+    }
+}
+impl Exclusive for Tcb {
+    const STRUCTURE: bool = false;
+}
+impl Object for Context {
+    fn home(context: ObjRef<Self>) -> Option<ObjRef<Home>> {
+        Some(TcbRef::from_object(context.address() - layout::CONTEXT).home())
+    }
+}
+impl Exclusive for Context {
+    const STRUCTURE: bool = false;
+}
+impl Object for FpuState {
+    fn home(state: ObjRef<Self>) -> Option<ObjRef<Home>> {
+        Some(TcbRef::from_object(state.address() - layout::FPU).home())
+    }
+}
+impl Exclusive for FpuState {
+    const STRUCTURE: bool = false;
+}
 impl Object for ThreadName {}
 impl Exclusive for ThreadName {}
 

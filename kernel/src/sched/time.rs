@@ -28,16 +28,25 @@ pub fn stamp_unaccounted(k: &mut Kernel<'_>) {
     k.this_mut().now = arch::counter();
 }
 
-/// Whether the running context has budget for what it used and for one more entry. If not, it is charged and its
-/// thread goes to the end of its queue, waits for a refill, or has a timeout fault.
+/// Whether the running context has budget for what it used and for one more entry.
+pub fn is_funded(k: &Kernel<'_>) -> bool {
+    let this = k.this();
+    this.current_sc.is_none_or(|sc| {
+        k.refills_ref(sc)
+            .sufficient(this.consumed, &k.machine().limits)
+    })
+}
+
+/// As [`is_funded`]. If not, it is charged and its thread goes to the end of its queue, waits for a refill, or has a
+/// timeout fault.
 pub fn check_budget(k: &mut Kernel<'_>) -> bool {
     let Some(sc) = k.this().current_sc else {
         return true;
     };
-    let consumed = k.this().consumed;
-    if k.refills_ref(sc).sufficient(consumed, &k.machine().limits) {
+    if is_funded(k) {
         return true;
     }
+    let consumed = k.this().consumed;
     let limits = k.machine().limits;
     k.refills(sc).charge_end_of_slice(consumed, &limits);
     end_slice(k, sc, true);
@@ -57,7 +66,9 @@ pub fn check_again(k: &mut Kernel<'_>) {
     let limits = k.machine().limits;
     k.refills(sc).charge_end_of_slice(consumed, &limits);
     let current = k.this().current;
-    let restarts = current.is_some_and(|tcb| k.get(tcb).state == ThreadState::Restart);
+    // Only a call that is left early is done again, and such calls hold every lock.
+    let restarts =
+        k.holds_all() && current.is_some_and(|tcb| k.get(tcb).state == ThreadState::Restart);
     end_slice(k, sc, restarts);
     // The context may have been lent in this entry: then another thread waits for the refill.
     if let Some(tcb) = k.get(sc).tcb

@@ -35,9 +35,21 @@ impl TicketLock {
         arch::wait_until_equal(&self.serving, ticket);
     }
 
+    /// Takes the lock if nobody has it or waits for it.
+    pub fn try_acquire(&self) -> bool {
+        let serving = self.serving.load(Ordering::Relaxed);
+        self.next
+            .compare_exchange(
+                serving,
+                serving.wrapping_add(1),
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            )
+            .is_ok()
+    }
+
     /// Takes a place in the queue. The lock is held once [`TicketLock::is_served`] says so.
     pub fn enqueue(&self) -> u32 {
-        arch::interleave();
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
@@ -50,7 +62,6 @@ impl TicketLock {
     pub fn release(&self) {
         let next = self.serving.load(Ordering::Relaxed).wrapping_add(1);
         self.serving.store(next, Ordering::Release);
-        arch::interleave();
     }
 
     /// Whether somebody holds it. For checks on the development machine.

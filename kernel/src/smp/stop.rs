@@ -16,11 +16,11 @@ use crate::{
     types::{CoreId, CoreSet},
 };
 
-/// The other core on which a thread is live, if it is. The cores are asked, not the thread's scheduling context: a
-/// thread may lose that and still be the one that its core works for.
+/// The other core on which a thread is live, if it is: then it is at home there. Its scheduling context does not tell,
+/// since a thread may lose that and still be the one that its core works for.
 pub fn live_elsewhere(k: &Kernel<'_>, tcb: TcbRef) -> Option<CoreId> {
-    k.cores()
-        .find(|&core| core != k.me() && k.core(core).current == Some(tcb))
+    let home = k.get(tcb.home()).get();
+    (home != k.me() && k.core(home).current == Some(tcb)).then_some(home)
 }
 
 /// The thread is not live on another core, or that core must be stopped.
@@ -66,6 +66,7 @@ impl Stopper {
     /// wants this one to.
     pub fn queue(system: &'static System, me: CoreId, mut park: impl FnMut()) -> Queued {
         let hold = &system.flags[me.index()].hold;
+        arch::interleave();
         let ticket = system.stop.enqueue();
         let mut parked = false;
         while !system.stop.is_served(ticket) {
@@ -125,6 +126,7 @@ impl Stopper {
     pub fn finish(self) {
         debug_assert!(self.held.is_empty());
         self.system.stop.release();
+        arch::interleave();
         arch::send_event();
     }
 }
@@ -143,7 +145,7 @@ pub fn park<'l>(mut k: Kernel<'l>) -> Kernel<'l> {
     while flags.hold.load(Ordering::Acquire) {
         arch::wait_for_event();
     }
-    let mut k = Kernel::lock_all(system, me);
+    let mut k = Kernel::lock_own(system, me);
     flags.parked.store(false, Ordering::Release);
     sched::time::stamp_unaccounted(&mut k);
     k.this_mut().action = Action::Choose;

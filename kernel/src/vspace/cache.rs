@@ -130,7 +130,7 @@ fn maintain_chunks(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{arch::host, object::Tcb, types::CoreId, vspace::bench::Bench};
+    use crate::{arch::host, object::Tcb, vspace::bench::Bench};
 
     #[test]
     fn a_large_range_is_done_in_parts() {

@@ -262,7 +262,6 @@ mod tests {
     use crate::{
         cap::{Asid, Cap, FrameRights},
         object::{Tcb, TcbSlot},
-        types::CoreId,
     };
     use bench::Bench;
     use sel4_abi::VmAttributes;

@@ -389,7 +389,12 @@ fn core_rests(k: &Kernel<'_>, machine: &Machine, id: CoreId, by: usize, was_aske
     if asked {
         // Whoever asked rings after it has released its locks: whoever releases them now, if that is new.
         let somebody_inside = (0..machine.num_cores()).any(|other| {
-            let rings = machine.stop(other) == Stop::Point || (other == by && !was_asked);
+            let rings = match machine.stop(other) {
+                Stop::Point | Stop::Sent => true,
+                // It has released nothing yet.
+                Stop::Publish => other != by || !was_asked,
+                _ => false,
+            };
             other != index && rings
         });
         assert!(

@@ -41,6 +41,8 @@ pub enum Stop {
     User,
     /// In the kernel, at a place where others may come in between.
     Point,
+    /// As a point, after it sent an event or a doorbell. It may be holding locks.
+    Sent,
     /// In the kernel, about to release its locks: what it did is complete.
     Publish,
     /// It sleeps until the word has this value.
@@ -226,12 +228,12 @@ impl Hardware for Chips {
 
     fn send_event(&self) {
         self.cores.iter().for_each(|core| core.event.set(true));
-        self.interleave();
+        self.sent();
     }
 
     fn ring(&self, core: CoreId) {
         self.send_sgi(DOORBELL, core);
-        self.interleave();
+        self.sent();
     }
 
     fn interrupt_pending(&self) -> bool {
@@ -288,6 +290,12 @@ impl Hardware for Chips {
 }
 
 impl Chips {
+    fn sent(&self) {
+        if self.interleaves.get() {
+            self.stop(Stop::Sent);
+        }
+    }
+
     fn set_mask(&self, core: CoreId, intid: u32, masked: bool) {
         if intid < 32 {
             set_bit(&self.cores[core.index()].masked, intid as usize, masked);
@@ -365,7 +373,7 @@ impl Machine {
     pub fn can_go(&self, core: usize) -> bool {
         match self.stops[core] {
             Stop::User => false,
-            Stop::Point | Stop::Publish => true,
+            Stop::Point | Stop::Sent | Stop::Publish => true,
             Stop::Lock(word, value) => {
                 // SAFETY: a word of the kernel's state, which lives as long as this machine.
                 let word = unsafe { &*word };
@@ -376,18 +384,17 @@ impl Machine {
         }
     }
 
-    /// Whether a core in the kernel, when it goes on, may get the last of the locks, and with it the right to change
-    /// things. Nobody has that right then.
+    /// Whether a core in the kernel, when it goes on, may get the last lock that it needs, and with it the right to change
+    /// things.
     pub fn may_get_last_lock(&self, core: usize) -> bool {
         let locks = self.system().core_locks(self.num_cores());
-        let (last, others) = locks.split_last().expect("a core has a lock");
         match self.stops[core] {
-            Stop::Lock(word, _) => {
-                let start = (&raw const *last).addr();
-                (start..start + size_of_val(last)).contains(&word.addr())
-            }
-            Stop::Point => !last.is_held() && others.iter().all(|lock| lock.is_held()),
-            Stop::User | Stop::Publish | Stop::Event | Stop::Interrupt => false,
+            Stop::Lock(word, _) => locks.iter().any(|lock| {
+                let start = (&raw const *lock).addr();
+                (start..start + size_of_val(lock)).contains(&word.addr())
+            }),
+            Stop::Point => true,
+            Stop::User | Stop::Sent | Stop::Publish | Stop::Event | Stop::Interrupt => false,
         }
     }
 

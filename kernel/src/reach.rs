@@ -1,0 +1,372 @@
+//! Which cores' locks an entry needs. Found out before it writes anything.
+//!
+//! An entry begins with its own core's lock. The functions here follow what it is going to touch, as far as the locks in
+//! hand allow, and name the next core that is missing. The entry adds that lock, if need be by dropping all and
+//! taking the larger set, and asks again; so it always performs under the locks of every object's home. What changes
+//! the structure (capabilities, derivation, tables, interrupt lines) needs all of them.
+//!
+//! To need more than is used is harmless; to need less is caught by the token's assertions ([`crate::access`]).
+
+use sel4_abi::{CapRights, MessageInfo, Syscall};
+
+use crate::{
+    access::Kernel,
+    cap::Cap,
+    config, cspace,
+    entry::Cause,
+    fault::Fault,
+    ipc::{fault, transfer},
+    irq,
+    object::{
+        EndpointRef, EndpointState, NotificationRef, NotificationState, Progress, ReplyRef, ScRef,
+        StackLink, Tcb, TcbRef, TcbSlot, ThreadState,
+    },
+    sched::{context, time},
+    types::{CoreId, CoreSet},
+};
+
+/// What is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// At least these.
+    Cores(CoreSet),
+    All,
+}
+
+type Reach<T = ()> = Result<T, Need>;
+
+/// More locks than this are not collected one by one.
+pub const MAX_SET: usize = 4;
+
+/// The entry of a thread: what may become of its budget, then what it asked for.
+pub fn entry(k: &Kernel<'_>, caller: TcbRef, cause: Cause, intid: Option<u32>) -> Reach {
+    if k.holds_all() {
+        return Ok(());
+    }
+    if !time::is_funded(k) {
+        handler(k, caller, TcbSlot::TimeoutHandler)?;
+        return interrupt(k, intid);
+    }
+    match cause {
+        Cause::Interrupt => interrupt(k, intid),
+        Cause::Syscall => {
+            let number = k.get(caller.context()).x[7] as i64;
+            match Syscall::from_number(number) {
+                Some(call) => syscall(k, caller, call),
+                None => handler(k, caller, TcbSlot::FaultHandler),
+            }
+        }
+        Cause::DataAbort { .. }
+        | Cause::InstructionAbort { .. }
+        | Cause::UserException { .. }
+        | Cause::FpuAccess => handler(k, caller, TcbSlot::FaultHandler),
+    }
+}
+
+/// An interrupt that may have a handler.
+pub fn interrupt(k: &Kernel<'_>, intid: Option<u32>) -> Reach {
+    if k.holds_all() {
+        return Ok(());
+    }
+    match intid.and_then(|intid| irq::notification_of(k, intid)) {
+        Some((notification, _)) => signal(k, notification),
+        None => Ok(()),
+    }
+}
+
+fn syscall(k: &Kernel<'_>, caller: TcbRef, call: Syscall) -> Reach {
+    let x = &k.get(caller.context()).x;
+    let (dest, reply) = (x[0], x[6]);
+    no_search(k.get(caller))?;
+    match call {
+        Syscall::Call => send_phase(k, caller, dest, true).map(|_| ()),
+        Syscall::Send => send_phase(k, caller, dest, true).map(|_| ()),
+        Syscall::NBSend => send_phase(k, caller, dest, false).map(|_| ()),
+        Syscall::ReplyRecv => {
+            let freed = send_phase(k, caller, reply, false)?;
+            receive_phase(k, caller, dest, Some(reply), freed)
+        }
+        Syscall::NBSendRecv => {
+            let freed = send_phase(k, caller, x[8], false)?;
+            receive_phase(k, caller, dest, Some(reply), freed)
+        }
+        Syscall::NBSendWait => {
+            send_phase(k, caller, reply, false)?;
+            receive_phase(k, caller, dest, None, None)
+        }
+        Syscall::Recv => receive_phase(k, caller, dest, Some(reply), None),
+        Syscall::NBRecv => receive_phase(k, caller, dest, Some(reply), None),
+        Syscall::Wait => receive_phase(k, caller, dest, None, None),
+        Syscall::NBWait => receive_phase(k, caller, dest, None, None),
+        Syscall::Yield => Ok(()),
+    }
+}
+
+/// The send phase; `faults` where a failed lookup is a fault. Gives the reply object that it frees.
+fn send_phase(k: &Kernel<'_>, caller: TcbRef, cptr: u64, faults: bool) -> Reach<Option<ReplyRef>> {
+    let fault = || {
+        if faults {
+            handler(k, caller, TcbSlot::FaultHandler)?;
+        }
+        Ok(None)
+    };
+    let Ok(slot) = cspace::lookup_slot(k, caller, cptr) else {
+        return fault();
+    };
+    let info = MessageInfo(k.get(caller.context()).x[1]);
+    let carries = info.extra_caps() > 0;
+    if carries {
+        let buffer = transfer::ipc_buffer(k, caller, false);
+        if transfer::lookup_extra_caps(k, caller, buffer, info).is_err() {
+            return fault();
+        }
+    }
+    match k.get(slot).cap() {
+        Cap::Null | Cap::Zombie { .. } => Ok(None),
+        Cap::Endpoint {
+            endpoint, rights, ..
+        } => {
+            if !rights.contains(CapRights::WRITE) {
+                return Ok(None);
+            }
+            if carries && rights.contains(CapRights::GRANT) {
+                return Err(Need::All);
+            }
+            send(k, endpoint)?;
+            Ok(None)
+        }
+        Cap::Notification {
+            notification,
+            rights,
+            ..
+        } => {
+            if rights.contains(CapRights::WRITE) {
+                signal(k, notification)?;
+            }
+            Ok(None)
+        }
+        Cap::Reply {
+            reply: object,
+            can_grant,
+        } => {
+            if carries && can_grant {
+                return Err(Need::All);
+            }
+            reply(k, object)
+        }
+        Cap::Untyped { .. }
+        | Cap::CNode { .. }
+        | Cap::Thread { .. }
+        | Cap::SchedContext { .. }
+        | Cap::SchedControl { .. }
+        | Cap::Frame { .. }
+        | Cap::PageTable { .. }
+        | Cap::VSpace { .. }
+        | Cap::AsidControl
+        | Cap::AsidPool { .. }
+        | Cap::IrqControl
+        | Cap::IrqHandler { .. }
+        | Cap::SgiSignal { .. }
+        | Cap::Domain => Err(Need::All),
+    }
+}
+
+fn receive_phase(
+    k: &Kernel<'_>,
+    caller: TcbRef,
+    source: u64,
+    reply_cptr: Option<u64>,
+    freed: Option<ReplyRef>,
+) -> Reach {
+    let fault = || handler(k, caller, TcbSlot::FaultHandler);
+    let Ok(slot) = cspace::lookup_slot(k, caller, source) else {
+        return fault();
+    };
+    match k.get(slot).cap() {
+        Cap::Endpoint {
+            endpoint, rights, ..
+        } if rights.contains(CapRights::READ) => {
+            let mut object = None;
+            if let Some(cptr) = reply_cptr {
+                match cspace::lookup_slot(k, caller, cptr).map(|slot| k.get(slot).cap()) {
+                    Ok(Cap::Reply { reply, .. }) => object = Some(reply),
+                    Ok(_) | Err(_) => return fault(),
+                }
+            }
+            receive(k, caller, endpoint, object, freed)
+        }
+        Cap::Notification {
+            notification,
+            rights,
+            ..
+        } if rights.contains(CapRights::READ) => {
+            home(k, k.get(notification).home())?;
+            let bound = k.get(notification).bound_tcb.get();
+            if bound.is_some_and(|bound| bound != caller) {
+                return fault();
+            }
+            lent_context(k, notification)
+        }
+        _ => fault(),
+    }
+}
+
+/// A fault of the caller goes to one of its handlers.
+fn handler(k: &Kernel<'_>, tcb: TcbRef, slot: TcbSlot) -> Reach {
+    match k.get(tcb.slot(slot)).cap() {
+        cap @ Cap::Endpoint { endpoint, .. } if fault::is_handler(cap) => send(k, endpoint),
+        _ => Ok(()),
+    }
+}
+
+/// A message, with no capability that arrives, to whoever waits at the endpoint.
+fn send(k: &Kernel<'_>, endpoint: EndpointRef) -> Reach {
+    home(k, k.get(endpoint).home())?;
+    if k.get(endpoint).state() != EndpointState::Receiving {
+        return Ok(());
+    }
+    let receiver = k
+        .get(endpoint)
+        .queue()
+        .head
+        .expect("a receiving endpoint has a receiver");
+    wake(k, receiver)
+}
+
+fn receive(
+    k: &Kernel<'_>,
+    receiver: TcbRef,
+    endpoint: EndpointRef,
+    reply: Option<ReplyRef>,
+    freed: Option<ReplyRef>,
+) -> Reach {
+    if let Some(reply) = reply {
+        home(k, k.get(reply).home.get())?;
+        if let Some(other) = k.get(reply).tcb.get()
+            && other != receiver
+            && freed != Some(reply)
+        {
+            // Its wait ends, wherever that is.
+            return Err(Need::All);
+        }
+    }
+    if let Some(bound) = k.get(receiver).bound_notification {
+        home(k, k.get(bound).home())?;
+        lent_context(k, bound)?;
+    }
+    home(k, k.get(endpoint).home())?;
+    if k.get(endpoint).state() != EndpointState::Sending {
+        return Ok(());
+    }
+    let sender = k
+        .get(endpoint)
+        .queue()
+        .head
+        .expect("a sending endpoint has a sender");
+    let grants = matches!(
+        thread(k, sender)?.state,
+        ThreadState::BlockedOnSend {
+            can_grant: true,
+            ..
+        }
+    );
+    let info = MessageInfo(k.get(sender.context()).x[1]);
+    if grants && k.get(sender).fault == Fault::None && info.extra_caps() > 0 {
+        return Err(Need::All);
+    }
+    wake(k, sender)
+}
+
+fn signal(k: &Kernel<'_>, notification: NotificationRef) -> Reach {
+    home(k, k.get(notification).home())?;
+    match k.get(notification).state() {
+        NotificationState::Active(_) => return Ok(()),
+        NotificationState::Idle => {
+            let Some(bound) = k.get(notification).bound_tcb.get() else {
+                return Ok(());
+            };
+            let ThreadState::BlockedOnReceive { .. } = thread(k, bound)?.state else {
+                return Ok(());
+            };
+            wake(k, bound)?;
+        }
+        NotificationState::Waiting => {
+            let first = k.get(notification).queue().head.expect("somebody waits");
+            wake(k, first)?;
+        }
+    }
+    lent_context(k, notification)
+}
+
+/// The thread that waits on a reply object goes on: the object is free then.
+fn reply(k: &Kernel<'_>, reply: ReplyRef) -> Reach<Option<ReplyRef>> {
+    home(k, k.get(reply).home.get())?;
+    let Some(caller) = k.get(reply).tcb.get() else {
+        return Ok(None);
+    };
+    let ThreadState::BlockedOnReply { .. } = thread(k, caller)?.state else {
+        return Ok(None);
+    };
+    wake(k, caller)?;
+    let mut sc = k.get(caller).sc;
+    match k.get(reply).above() {
+        StackLink::None => {}
+        // Somebody in the middle of a stack.
+        StackLink::Reply(_) => return Err(Need::All),
+        StackLink::Sc(lent) => {
+            if k.get(lent.core()).get() != k.me() || k.get(lent).reply != Some(reply) {
+                // It may have to be taken from another core that runs it.
+                return Err(Need::All);
+            }
+            if let Some(loser) = k.get(lent).tcb {
+                thread(k, loser)?;
+            }
+            sc = sc.or(Some(lent));
+        }
+    }
+    if let Some(sc) = sc
+        && fault::has_timeout_handler(k, caller)
+        && (k.get(sc).sporadic || !context::has_budget(k, sc))
+    {
+        handler(k, caller, TcbSlot::TimeoutHandler)?;
+    }
+    Ok(Some(reply))
+}
+
+/// A waiting thread leaves its queue and goes on with its scheduling context.
+fn wake(k: &Kernel<'_>, tcb: TcbRef) -> Reach {
+    let this = thread(k, tcb)?;
+    no_search(this)?;
+    this.sc.map_or(Ok(()), |sc| of_context(k, sc))
+}
+
+/// A search that stops at a waiting thread belongs to a thread elsewhere, and the other way round.
+fn no_search(tcb: &Tcb) -> Reach {
+    match tcb.progress {
+        Progress::Searched { .. } | Progress::SearchStop { .. } => Err(Need::All),
+        Progress::None | Progress::Maintained { .. } => Ok(()),
+    }
+}
+
+/// The scheduling context that goes with a notification.
+fn lent_context(k: &Kernel<'_>, notification: NotificationRef) -> Reach {
+    let sc = k.get(notification).sc.get();
+    sc.map_or(Ok(()), |sc| of_context(k, sc))
+}
+
+fn of_context(k: &Kernel<'_>, sc: ScRef) -> Reach {
+    home(k, k.get(sc.core()).get())
+}
+
+fn thread<'a>(k: &'a Kernel<'_>, tcb: TcbRef) -> Reach<&'a Tcb> {
+    home(k, k.get(tcb.home()).get())?;
+    Ok(k.get(tcb))
+}
+
+fn home(k: &Kernel<'_>, core: CoreId) -> Reach {
+    if !config::SMP || k.holds(core) {
+        Ok(())
+    } else {
+        Err(Need::Cores(CoreSet::one(core)))
+    }
+}
