@@ -74,6 +74,10 @@ pub fn interrupt(k: &Kernel<'_>, intid: Option<u32>) -> Reach {
     }
 }
 
+/// The first phase of a combined call: the reply object that it frees.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct First(Option<ReplyRef>);
+
 fn syscall(k: &Kernel<'_>, caller: TcbRef, call: Syscall) -> Reach {
     let x = &k.get(caller.context()).x;
     let (dest, reply) = (x[0], x[6]);
@@ -83,16 +87,16 @@ fn syscall(k: &Kernel<'_>, caller: TcbRef, call: Syscall) -> Reach {
         Syscall::Send => send_phase(k, caller, dest, true).map(|_| ()),
         Syscall::NBSend => send_phase(k, caller, dest, false).map(|_| ()),
         Syscall::ReplyRecv => {
-            let freed = send_phase(k, caller, reply, false)?;
-            receive_phase(k, caller, dest, Some(reply), freed)
+            let first = First(send_phase(k, caller, reply, false)?);
+            receive_phase(k, caller, dest, Some(reply), Some(first))
         }
         Syscall::NBSendRecv => {
-            let freed = send_phase(k, caller, x[8], false)?;
-            receive_phase(k, caller, dest, Some(reply), freed)
+            let first = First(send_phase(k, caller, x[8], false)?);
+            receive_phase(k, caller, dest, Some(reply), Some(first))
         }
         Syscall::NBSendWait => {
-            send_phase(k, caller, reply, false)?;
-            receive_phase(k, caller, dest, None, None)
+            let first = First(send_phase(k, caller, reply, false)?);
+            receive_phase(k, caller, dest, None, Some(first))
         }
         Syscall::Recv => receive_phase(k, caller, dest, Some(reply), None),
         Syscall::NBRecv => receive_phase(k, caller, dest, Some(reply), None),
@@ -176,9 +180,13 @@ fn receive_phase(
     caller: TcbRef,
     source: u64,
     reply_cptr: Option<u64>,
-    freed: Option<ReplyRef>,
+    first: Option<First>,
 ) -> Reach {
-    let fault = || handler(k, caller, TcbSlot::FaultHandler);
+    let fault = || match first {
+        // Whom the fault finds waiting may be another one after the first phase.
+        Some(_) => Err(Need::All),
+        None => handler(k, caller, TcbSlot::FaultHandler),
+    };
     let Ok(slot) = cspace::lookup_slot(k, caller, source) else {
         return fault();
     };
@@ -193,7 +201,7 @@ fn receive_phase(
                     Ok(_) | Err(_) => return fault(),
                 }
             }
-            receive(k, caller, endpoint, object, freed)
+            receive(k, caller, endpoint, object, first)
         }
         Cap::Notification {
             notification,
@@ -238,13 +246,13 @@ fn receive(
     receiver: TcbRef,
     endpoint: EndpointRef,
     reply: Option<ReplyRef>,
-    freed: Option<ReplyRef>,
+    first: Option<First>,
 ) -> Reach {
     if let Some(reply) = reply {
         home(k, k.get(reply).home.get())?;
         if let Some(other) = k.get(reply).tcb.get()
             && other != receiver
-            && freed != Some(reply)
+            && first != Some(First(Some(reply)))
         {
             // Its wait ends, wherever that is.
             return Err(Need::All);
