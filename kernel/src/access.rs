@@ -1,8 +1,9 @@
 //! The lock token, and the only dereferences of object references in the kernel.
 //!
 //! A [`Kernel`] exists while its core holds locks; it cannot be cloned or sent. Borrowing an object borrows the token,
-//! so two live `&mut` cannot exist and no reference outlives the locks. Every entry holds all locks at present (mode
-//! *All* of `docs/concurrency.md`); the token already knows its set, and objects know their homes.
+//! so two live `&mut` cannot exist and no reference outlives the locks. What an entry needs it takes before it
+//! writes anything ([`Kernel::secure`]); in builds with debug assertions each borrow checks that the object's home is among
+//! it.
 
 #![allow(
     unsafe_code,
@@ -210,8 +211,9 @@ impl Kernel<'_> {
 
     pub fn get<T: Object>(&self, object: ObjRef<T>) -> &T {
         debug_assert!(self.guards(object));
-        // SAFETY: an `ObjRef` in a capability, queue or core names a live object of its type (deletion clears them
-        // all before the memory is reused), and the token keeps other cores from writing it.
+        // SAFETY: an `ObjRef` in a capability, queue or core names a live object of its type (deletion, under all locks,
+        // clears them all before the memory is reused). The lock of its home is held, so nobody else writes it; structure
+        // is written under all locks; what other cores may write meanwhile consists of atomic words.
         unsafe { &*(object.address() as *const T) }
     }
 
@@ -221,7 +223,8 @@ impl Kernel<'_> {
         } else {
             self.guards(object)
         });
-        // SAFETY: as in `get`; the token is borrowed exclusively, so this is the only reference to any object.
+        // SAFETY: as in `get`; the token is borrowed exclusively, so this is the only reference to any object that the
+        // held locks guard.
         unsafe { &mut *(object.address() as *mut T) }
     }
 
@@ -314,6 +317,7 @@ impl Kernel<'_> {
     /// Writes one entry with a single store. Barriers and invalidation are the caller's.
     pub fn set_entry(&mut self, table: TableRef, index: usize, value: u64) {
         assert!(index < ENTRIES);
+        debug_assert!(self.holds_all());
         let entry = (table.address() as *mut u64).wrapping_add(index);
         // SAFETY: within the table, all locks are held; the store is single-copy atomic for the hardware walker.
         unsafe { ptr::write_volatile(entry, value) }
