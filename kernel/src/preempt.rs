@@ -79,8 +79,8 @@ pub struct Search {
 }
 
 impl Search {
-    /// Whether a sender that joined in a round was there when the search began. Rounds wrap, after 2^32 interrupted
-    /// searches.
+    /// Whether a sender that joined in a round was there when the search began. Rounds wrap, and are told apart
+    /// while fewer than 2^31 searches are interrupted in between.
     pub fn covers(self, round: u32) -> bool {
         self.round
             .is_none_or(|own| round.wrapping_sub(own) as i32 <= -1)

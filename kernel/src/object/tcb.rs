@@ -7,7 +7,11 @@ use sel4_abi::{MAX_THREAD_NAME, size_bits};
 use super::{
     EndpointRef, NotificationRef, ObjRef, Object, ReplyRef, ScRef, SlotRef, TableRef, TcbRef,
 };
-use crate::{cap::Slot, fault::Fault, types::CoreId};
+use crate::{
+    cap::Slot,
+    fault::Fault,
+    types::{CoreId, PhysAddr},
+};
 
 /// Where the parts of a TCB object are. References to [`Tcb`] point at [`layout::TCB`] within it.
 pub mod layout {
@@ -116,9 +120,10 @@ impl Links {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     None,
-    /// Cache maintenance in this address space is done up to here.
+    /// Cache maintenance of this page, in this address space, is done up to this address.
     Maintained {
         root: TableRef,
+        page: PhysAddr,
         next: u64,
     },
     /// The senders before this one (none: nobody who still waits) have been looked at, for those with this badge. Who
