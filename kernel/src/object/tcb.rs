@@ -10,6 +10,7 @@ use super::{
 use crate::{
     cap::Slot,
     fault::Fault,
+    preempt::Since,
     types::{CoreId, PhysAddr},
 };
 
@@ -126,12 +127,11 @@ pub enum Progress {
         page: PhysAddr,
         next: u64,
     },
-    /// The senders before this one (none: nobody who still waits) have been looked at, for those with this badge. Who
-    /// joined in this round or later is not meant.
+    /// The senders before this one (none: nobody who still waits) have been looked at, for those with this badge.
     Searched {
         badge: u64,
         next: Option<TcbRef>,
-        round: u32,
+        since: Since,
     },
     /// The other way round: this thread waits to send, and the search of that one goes on here.
     SearchStop {
