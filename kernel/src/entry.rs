@@ -121,6 +121,12 @@ fn enter_once(me: CoreId, cause: Cause) -> bool {
         sched::time::stamp_unaccounted(&mut k);
     }
     if cause == Cause::Interrupt {
+        // The thread is between two instructions, so nothing is abandoned for the wait: it is judged by that too.
+        if funded && !sched::time::is_funded(&k) {
+            k = k.secure(|k| reach::entry(k, caller, cause, interrupt));
+            sched::time::stamp(&mut k);
+            sched::time::check_budget(&mut k);
+        }
         take_interrupt(&mut k, interrupt);
         return leave(k, None);
     }

@@ -71,19 +71,35 @@ pub fn take_progress(k: &mut Kernel<'_>, tcb: TcbRef) -> Progress {
 }
 
 /// A search among the senders of an endpoint, as it goes on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Search {
     pub badge: u64,
-    /// Who joined in this round or later is not meant. None: nobody can have joined yet.
-    pub round: Option<u32>,
+    /// None: nobody can have joined, or been moved, since it began.
+    pub since: Option<Since>,
+}
+
+/// What has to be known of the time since a search was interrupted first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Since {
+    /// Who joined in this round or later is not meant.
+    pub round: u32,
+    /// How often a sender had got a higher priority. None: that does not matter, this is the second time round.
+    pub raised: Option<u32>,
 }
 
 impl Search {
-    /// Whether a sender that joined in a round was there when the search began. Rounds wrap, after 2^32 interrupted
-    /// searches.
+    /// Whether a sender that joined in a round was there when the search began. Rounds wrap, and are told apart
+    /// while fewer than 2^31 searches are interrupted in between.
     pub fn covers(self, round: u32) -> bool {
-        self.round
-            .is_none_or(|own| round.wrapping_sub(own) as i32 <= -1)
+        self.since
+            .is_none_or(|since| round.wrapping_sub(since.round) as i32 <= -1)
+    }
+
+    /// It has come to the end. Whether it has to go round once more, since a sender may have moved from behind the place
+    /// where it stopped to one before that. Once: else whoever goes on changing priorities could keep it from ending.
+    pub fn goes_round(&mut self, k: &Kernel<'_>) -> bool {
+        let raised = self.since.as_mut().and_then(|since| since.raised.take());
+        raised.is_some_and(|raised| raised != k.shared().senders_raised)
     }
 }
 
@@ -91,16 +107,19 @@ impl Search {
 /// another search stops there, with one before it: looking twice does no harm.
 pub fn stop_search(k: &mut Kernel<'_>, tcb: TcbRef, search: Search, next: TcbRef) {
     debug_assert!(k.get(tcb).progress == Progress::None);
-    let round = search.round.unwrap_or_else(|| {
-        let rounds = &mut k.shared_mut().search_rounds;
-        *rounds = rounds.wrapping_add(1);
-        *rounds
+    let since = search.since.unwrap_or_else(|| {
+        let shared = k.shared_mut();
+        shared.search_rounds = shared.search_rounds.wrapping_add(1);
+        Since {
+            round: shared.search_rounds,
+            raised: Some(shared.senders_raised),
+        }
     });
-    keep_search(k, tcb, search.badge, round, Some(next));
+    keep_search(k, tcb, search.badge, since, Some(next));
 }
 
 /// Lets a search stop at a thread, or at the next one before it where no other search stops.
-fn keep_search(k: &mut Kernel<'_>, tcb: TcbRef, badge: u64, round: u32, at: Option<TcbRef>) {
+fn keep_search(k: &mut Kernel<'_>, tcb: TcbRef, badge: u64, since: Since, at: Option<TcbRef>) {
     let mut next = at;
     while let Some(stop) = next {
         if k.get(stop).progress == Progress::None {
@@ -109,7 +128,7 @@ fn keep_search(k: &mut Kernel<'_>, tcb: TcbRef, badge: u64, round: u32, at: Opti
         }
         next = k.get(stop).links.prev;
     }
-    k.get_mut(tcb).progress = Progress::Searched { badge, next, round };
+    k.get_mut(tcb).progress = Progress::Searched { badge, next, since };
 }
 
 /// A thread is about to leave the queue in which it waits: a search that stops at it goes on with one before it.
@@ -118,11 +137,11 @@ pub fn leave_search(k: &mut Kernel<'_>, tcb: TcbRef) {
         return;
     };
     k.get_mut(tcb).progress = Progress::None;
-    let Progress::Searched { badge, round, .. } = k.get(by).progress else {
+    let Progress::Searched { badge, since, .. } = k.get(by).progress else {
         unreachable!("a search and its stop name each other")
     };
     let before = k.get(tcb).links.prev;
-    keep_search(k, by, badge, round, before);
+    keep_search(k, by, badge, since, before);
 }
 
 #[cfg(test)]
@@ -242,6 +261,33 @@ mod tests {
     }
 
     #[test]
+    fn a_search_meets_who_is_moved_past_it() {
+        let mut bench = Bench::new();
+        let k = &mut bench.k;
+        let (endpoint, threads) = senders(k, 1_000);
+        let caller = thread(k);
+        host::set_interrupt(Some(30));
+        assert!(search(k, caller, endpoint).is_err());
+        // Who comes later is not meant, whatever his priority becomes.
+        let late = thread(k);
+        queue(k, endpoint, late, 1);
+        let [moved, neither] = [threads[999], threads[998]];
+        for tcb in [moved, neither, late] {
+            sched::set_priority(k, tcb, 200);
+        }
+        while search(k, caller, endpoint).is_err() {
+            // Whoever is moved all the time does not keep the search from ending.
+            let priority = k.get(neither).priority ^ 1;
+            sched::set_priority(k, neither, priority);
+        }
+        host::set_interrupt(None);
+        assert!(!waits(k, moved) && waits(k, neither) && waits(k, late));
+        let meant = threads.iter().skip(1).step_by(2);
+        assert_eq!(meant.filter(|tcb| waits(k, **tcb)).count(), 0);
+        assert_eq!(k.get(caller).progress, Progress::None);
+    }
+
+    #[test]
     fn searches_stop_at_different_threads() {
         let mut bench = Bench::new();
         let k = &mut bench.k;
@@ -249,7 +295,7 @@ mod tests {
         let callers: Vec<TcbRef> = (0..5).map(|_| thread(k)).collect();
         let begun = Search {
             badge: 9,
-            round: None,
+            since: None,
         };
         for (caller, stop) in callers
             .iter()
@@ -274,7 +320,10 @@ mod tests {
     fn rounds_wrap() {
         let search = |round| Search {
             badge: 0,
-            round: Some(round),
+            since: Some(Since {
+                round,
+                raised: None,
+            }),
         };
         assert!(search(5).covers(4) && !search(5).covers(5) && !search(5).covers(6));
         assert!(search(0).covers(u32::MAX) && !search(u32::MAX).covers(0));

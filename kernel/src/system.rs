@@ -96,6 +96,8 @@ pub struct Shared {
     pub asids: AsidTable,
     /// How many searches among senders have been interrupted: tells senders that were there from those that came later.
     pub search_rounds: u32,
+    /// How often a thread that waited to send got a higher priority, and moved ahead in its queue.
+    pub senders_raised: u32,
     /// All threads, for the debug calls.
     pub debug_threads: Option<TcbRef>,
 }
@@ -151,6 +153,7 @@ impl System {
                 irqs: IrqTable::new(),
                 asids: AsidTable { pools: [None; 128] },
                 search_rounds: 0,
+                senders_raised: 0,
                 debug_threads: None,
             }),
         }

@@ -4,6 +4,8 @@
 //! the root task with its initial capabilities. Boot happens once and its mistakes are final: whatever does not fit is
 //! a kernel panic that says so.
 
+#[cfg(not(target_os = "none"))]
+pub mod bench;
 pub mod memory;
 pub mod root;
 #[cfg(target_os = "none")]

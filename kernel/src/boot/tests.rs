@@ -5,15 +5,9 @@ extern crate std;
 use std::{boxed::Box, panic, vec::Vec};
 
 use sel4_abi::{BootInfo, BootInfoHeader, SlotRegion, UntypedDesc, slot};
-use tern_platform::{
-    board::{BoardInfo, MAX_CPUS, Region},
-    handover::{self, Handover},
-};
+use tern_platform::board::Region;
 
-use super::{
-    memory::Memory,
-    root::{Image, create},
-};
+use super::{bench, root::Image};
 use crate::{
     access::Kernel,
     arch::{self, host},
@@ -45,37 +39,15 @@ fn boot(bits: u32) -> Booted {
     // SAFETY: the memory is this test's.
     unsafe { bytes.write_bytes(0xa5, 1 << bits) };
 
-    let mut board = BoardInfo::empty();
-    board.memory.add(ram).unwrap();
-    board.gic.distributor = Region::new(0x800_0000, 0x801_0000);
-    let handover = Handover {
-        magic: handover::MAGIC,
-        version: handover::VERSION,
-        size: Handover::SIZE,
-        num_cores: 1,
-        kernel: Region::EMPTY,
-        tables: Region::EMPTY,
-        mpidr: [0; MAX_CPUS],
-        board,
-    };
     let image = Image {
         memory: Region::new(start, start + PAGES * PAGE),
         offset: start.wrapping_sub(VADDR),
         entry: VADDR + 8,
     };
     let tree = Region::new(image.memory.end, image.memory.end + TREE);
-    // Test memory may lie above any real machine's; the window of the host has no end.
-    let mut memory = Memory::new(&handover, &[image.memory, tree], 1 << 44);
-    if memory.ram.is_empty() {
-        memory.ram.add(ram).unwrap();
-        memory.ram.subtract(image.memory).unwrap();
-        memory.ram.subtract(tree.widened(PAGE)).unwrap();
-    }
-
     let system: &'static System = Box::leak(Box::new(System::new()));
-    let mut k = Kernel::lock_all(system, CoreId::BOOT);
     host::set_counter(1000);
-    create(&mut k, image, tree, memory);
+    let k = bench::boot(system, ram, image, tree, 1 << 44);
     Booted {
         k,
         ram,

@@ -170,6 +170,7 @@ fn decode_maintain(
     let range = Range {
         root,
         asid: mapping.asid,
+        page: frame.base,
         start: start_address,
         bytes: end - start,
     };

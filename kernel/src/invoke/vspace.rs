@@ -11,6 +11,7 @@ use crate::{
     vspace::{
         self,
         cache::{Maintenance, Range, maintain},
+        entry::Target,
     },
 };
 
@@ -62,11 +63,10 @@ fn decode(
     vspace::check_root(k, root, asid, 0)?;
     let place = vspace::walk(k, root, start);
     let entry = place.read(k);
-    if !entry.is_valid() {
+    let Target::Page(page) = entry.target(place.level) else {
         return Ok(Plan::Nothing);
-    }
-    let page = place.level.round_down(start);
-    let last = page + ((1 << place.level.entry_bits()) - 1);
+    };
+    let last = place.level.round_down(start) + ((1 << place.level.entry_bits()) - 1);
     if end - 1 > last {
         return Err(SysError::RangeError {
             min: start,
@@ -81,6 +81,7 @@ fn decode(
         range: Range {
             root,
             asid,
+            page,
             start,
             bytes: end - start,
         },

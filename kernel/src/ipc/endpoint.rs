@@ -198,7 +198,7 @@ pub fn cancel_all(k: &mut Kernel<'_>, endpoint: EndpointRef) -> Result<(), Leave
 }
 
 /// The same for those who wait to send with this badge when the call begins. `progress` is how far the caller's search
-/// had got when it was interrupted. Whose priority changes meanwhile may be missed, since that changes the order.
+/// had got when it was interrupted.
 pub fn cancel_badged(
     k: &mut Kernel<'_>,
     caller: TcbRef,
@@ -209,17 +209,16 @@ pub fn cancel_badged(
     if k.get(endpoint).state() != EndpointState::Sending {
         return Ok(());
     }
-    let round = None;
-    let mut search = Search { badge, round };
+    let mut search = Search { badge, since: None };
     let mut next = k.get(endpoint).queue().head;
     if let Progress::Searched {
         badge: same,
         next: stop,
-        round,
+        since,
     } = progress
         && same == badge
     {
-        search.round = Some(round);
+        search.since = Some(since);
         next = stop
             .filter(|&stop| sends_to(k, stop, endpoint).is_some())
             .or(next);
@@ -230,6 +229,9 @@ pub fn cancel_badged(
             .is_some_and(|(theirs, round)| theirs == badge && search.covers(round));
         if meant {
             send_away(k, endpoint, tcb);
+        }
+        if next.is_none() && search.goes_round(k) {
+            next = k.get(endpoint).queue().head;
         }
         if let Some(next) = next
             && let Err(leave) = preempt::units(k, if meant { preempt::STEP } else { 1 })

@@ -12,7 +12,7 @@ pub use wait_queue::WaitQueue;
 use crate::{
     access::Kernel,
     fault::Fault,
-    object::{TcbRef, ThreadState},
+    object::{EndpointState, TcbRef, ThreadState},
 };
 
 /// Ends whatever wait a thread is in; its fault is forgotten. It becomes inactive if it waited, and stays as it is
@@ -39,9 +39,14 @@ pub fn requeue(k: &mut Kernel<'_>, tcb: TcbRef, change: impl FnOnce(&mut Kernel<
         | ThreadState::BlockedOnReceive { endpoint } => {
             let (state, home) = (k.get(endpoint).state(), k.get(endpoint).home());
             let mut queue = k.get(endpoint).queue();
+            let before = k.get(tcb).priority;
             queue.remove(k, tcb);
             change(k);
             queue.insert(k, tcb);
+            if state == EndpointState::Sending && k.get(tcb).priority > before {
+                let raised = &mut k.shared_mut().senders_raised;
+                *raised = raised.wrapping_add(1);
+            }
             k.get(endpoint).set_queue(queue, state, home);
         }
         ThreadState::BlockedOnNotification { notification } => {

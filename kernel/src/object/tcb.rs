@@ -8,7 +8,12 @@ use super::{
     EndpointRef, Exclusive, Home, NotificationRef, ObjRef, Object, ReplyRef, ScRef, SlotRef,
     TableRef, TcbRef,
 };
-use crate::{cap::Slot, fault::Fault, types::CoreId};
+use crate::{
+    cap::Slot,
+    fault::Fault,
+    preempt::Since,
+    types::{CoreId, PhysAddr},
+};
 
 /// Where the parts of a TCB object are. References to [`Tcb`] point at [`layout::TCB`] within it.
 pub mod layout {
@@ -16,11 +21,11 @@ pub mod layout {
 
     pub const SLOTS: usize = 0;
     pub const CONTEXT: usize = TCB_SLOTS * size_of::<Slot>();
-    pub const FPU: usize = (CONTEXT + size_of::<Context>()).next_multiple_of(16);
+    pub const HOME: usize = CONTEXT + size_of::<Context>();
+    pub const FPU: usize = (HOME + size_of::<Home>()).next_multiple_of(16);
     pub const TCB: usize = FPU + size_of::<FpuState>();
     pub const NAME: usize = TCB + size_of::<Tcb>();
-    pub const HOME: usize = (NAME + size_of::<ThreadName>()).next_multiple_of(align_of::<Home>());
-    pub const END: usize = HOME + size_of::<Home>();
+    pub const END: usize = NAME + size_of::<ThreadName>();
 }
 const _: () = assert!(layout::END <= 1 << size_bits::TCB);
 
@@ -118,17 +123,17 @@ impl Links {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     None,
-    /// Cache maintenance in this address space is done up to here.
+    /// Cache maintenance of this page, in this address space, is done up to this address.
     Maintained {
         root: TableRef,
+        page: PhysAddr,
         next: u64,
     },
-    /// The senders before this one (none: nobody who still waits) have been looked at, for those with this badge. Who
-    /// joined in this round or later is not meant.
+    /// The senders before this one (none: nobody who still waits) have been looked at, for those with this badge.
     Searched {
         badge: u64,
         next: Option<TcbRef>,
-        round: u32,
+        since: Since,
     },
     /// The other way round: this thread waits to send, and the search of that one goes on here.
     SearchStop {

@@ -3,6 +3,11 @@
 //! Only the holder of the stop lock makes cores park, and nobody can make it park; a parked core waits for nobody. So
 //! there is no cycle. No core lock is held while waiting, and nothing is marked that a preempted operation would leave
 //! behind: an operation that needs cores stopped finds out again each time it starts.
+//!
+//! Waits here sleep in plain WFE and look at their flags again, unlike those for a lock, which sleep on the monitor of one
+//! word: one of them looks at two words, and whoever changes a flag or passes the stop lock on does so rarely. It sends an
+//! event after each such change, behind a DSB, so the change is visible before the event. An event that comes between the
+//! look and the WFE is not lost: the core's event register keeps it, and the WFE returns at once.
 
 use core::sync::atomic::Ordering;
 

@@ -15,6 +15,7 @@ use crate::{
     invoke::Leave,
     object::{Progress, TableRef, TcbRef},
     preempt,
+    types::PhysAddr,
 };
 
 /// What is done to the lines of a range.
@@ -59,6 +60,8 @@ impl Maintenance {
 pub struct Range {
     pub root: TableRef,
     pub asid: Asid,
+    /// Where that page is in memory.
+    pub page: PhysAddr,
     pub start: u64,
     pub bytes: u64,
 }
@@ -77,8 +80,9 @@ pub fn maintain(
 ) -> Result<(), Leave> {
     let end = range.start + range.bytes;
     let start = match progress {
-        Progress::Maintained { root, next }
-            if root == range.root && (range.start..end).contains(&next) =>
+        // Another page may have been mapped there meanwhile, of which nothing is done.
+        Progress::Maintained { root, page, next }
+            if (root, page) == (range.root, range.page) && (range.start..end).contains(&next) =>
         {
             next
         }
@@ -91,7 +95,7 @@ pub fn maintain(
     if loaded != wanted {
         arch::load_user_root(wanted);
     }
-    let outcome = maintain_chunks(k, caller, what, range.root, start..end);
+    let outcome = maintain_chunks(k, caller, what, range, start..end);
     if loaded != wanted {
         arch::load_user_root(loaded);
     }
@@ -102,14 +106,14 @@ fn maintain_chunks(
     k: &mut Kernel<'_>,
     caller: TcbRef,
     what: Maintenance,
-    root: TableRef,
-    range: core::ops::Range<u64>,
+    Range { root, page, .. }: Range,
+    left: core::ops::Range<u64>,
 ) -> Result<(), Leave> {
-    let mut start = range.start;
+    let mut start = left.start;
     loop {
-        let end = range.end.min((start & !(CHUNK - 1)) + CHUNK);
+        let end = left.end.min((start & !(CHUNK - 1)) + CHUNK);
         let (at, bytes) = (start as usize, (end - start) as usize);
-        let last = end == range.end;
+        let last = end == left.end;
         match what {
             Maintenance::Clean => arch::clean_to_poc(at, bytes),
             Maintenance::Invalidate => arch::invalidate_to_poc(at, bytes),
@@ -121,7 +125,8 @@ fn maintain_chunks(
         }
         start = end;
         if let Err(leave) = preempt::units(k, CHUNK_UNITS) {
-            k.get_mut(caller).progress = Progress::Maintained { root, next: start };
+            let next = start;
+            k.get_mut(caller).progress = Progress::Maintained { root, page, next };
             return Err(leave);
         }
     }
@@ -142,9 +147,11 @@ mod tests {
         let range = Range {
             root,
             asid: Asid::new(1).expect("not 0"),
+            page: PhysAddr(0x8000_0000),
             start: 0x4000_0008,
             bytes: (1 << 21) - 8,
         };
+        let page = range.page;
         let mut part = |range, progress| {
             k.get_mut(caller).progress = Progress::None;
             k.this_mut().work_units = 0;
@@ -161,7 +168,7 @@ mod tests {
                 break;
             }
             let next = 0x4000_0000 + parts * 5 * CHUNK;
-            assert_eq!(reached, Progress::Maintained { root, next });
+            assert_eq!(reached, Progress::Maintained { root, page, next });
             (progress, parts) = (reached, parts + 1);
         }
         assert_eq!(parts, 512 / 5 + 1);
@@ -169,14 +176,16 @@ mod tests {
         // What does not belong to this range is not believed.
         let first = Progress::Maintained {
             root,
+            page,
             next: 0x4000_0000 + 5 * CHUNK,
         };
-        for (root, next) in [
-            (other, 0x4010_0000),
-            (root, 0x4020_0000),
-            (root, 0x4000_0000),
+        for (root, page, next) in [
+            (other, page, 0x4010_0000),
+            (root, PhysAddr(0x8020_0000), 0x4010_0000),
+            (root, page, 0x4020_0000),
+            (root, page, 0x4000_0000),
         ] {
-            let (_, reached) = part(range, Progress::Maintained { root, next });
+            let (_, reached) = part(range, Progress::Maintained { root, page, next });
             assert_eq!(reached, first);
         }
         host::set_interrupt(None);

@@ -1,6 +1,7 @@
 //! Addresses for frames, and the page tables they need.
 //!
-//! Page tables stay where they were put: an address that had a page once needs no table the next time.
+//! Page tables stay where they were put: an address that had a page once needs no table the next time. They go when
+//! addresses of larger alignment are asked for, since a large page does not fit where a table is.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -58,9 +59,34 @@ impl System {
     /// No addresses.
     pub fn addresses(&mut self, size: usize, align: usize) -> Result<Range<usize>, ResourceError> {
         let size = size.next_multiple_of(PAGE);
-        self.addresses
+        let addresses = self
+            .addresses
             .alloc(size, align.max(PAGE))
-            .ok_or(ResourceError::NoAddresses { size })
+            .ok_or(ResourceError::NoAddresses { size })?;
+        if align > PAGE
+            && let Err(error) = self.remove_tables(&addresses)
+        {
+            self.free_addresses(addresses);
+            return Err(error);
+        }
+        Ok(addresses)
+    }
+
+    /// Destroys the page tables of the program's address space that are for these addresses only. Nothing is mapped
+    /// there, so they are empty.
+    fn remove_tables(&mut self, addresses: &Range<usize>) -> Result<(), ResourceError> {
+        loop {
+            let mut inside = self.tables.range((addresses.start, 0)..(addresses.end, 0));
+            let ends = |start: usize, bits: u32| start.checked_add(1 << bits);
+            let found = inside.find(|&(&(start, bits), _)| {
+                ends(start, bits).is_some_and(|end| end <= addresses.end)
+            });
+            let Some((&place, &table)) = found else {
+                return Ok(());
+            };
+            self.destroy(table)?;
+            self.tables.remove(&place);
+        }
     }
 
     /// Takes addresses back, at which nothing is mapped any more.
@@ -84,13 +110,17 @@ impl System {
             match frame.map(vspace, vaddr as u64, rights, attributes) {
                 Ok(()) => return Ok(()),
                 Err(Error::FailedLookup {
-                    failure: LookupFailure::MissingCapability { .. },
+                    failure: LookupFailure::MissingCapability { bits_left },
                     ..
                 }) => {
                     let table = self.object::<PageTable>()?;
                     if let Err(error) = table.map(vspace, vaddr as u64, VmAttributes::default()) {
                         self.destroy(table)?;
                         return Err(error.into());
+                    }
+                    if vspace == init::VSPACE {
+                        let start = vaddr >> bits_left << bits_left;
+                        self.tables.insert((start, bits_left as u32), table);
                     }
                 }
                 Err(error) => return Err(error.into()),

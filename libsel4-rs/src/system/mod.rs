@@ -18,7 +18,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use sel4_abi::{CPtr, ObjectType, USER_TOP};
 
 use crate::boot::BootInfo;
-use crate::cap::{Cap, Notification, Untyped, init};
+use crate::cap::{Cap, Notification, PageTable, Untyped, init};
 use crate::error::Error;
 use crate::pools::{AddressAllocator, Block, BuddyAllocator, SlotAllocator, Splitter};
 use crate::sync;
@@ -80,6 +80,9 @@ pub struct System {
     addresses: AddressAllocator,
     /// The memory of each object that was made here, by the object's slot.
     blocks: BTreeMap<CPtr, Block>,
+    /// The page tables that were put into the program's address space: by their first address, and the logarithm of the
+    /// number of addresses they are for.
+    tables: BTreeMap<(usize, u32), Cap<PageTable>>,
 }
 
 /// Whether there is a [`System`] already.
@@ -133,6 +136,7 @@ impl System {
             devices,
             addresses: AddressAllocator::new(first_address..USER_TOP as usize + 1),
             blocks: BTreeMap::new(),
+            tables: BTreeMap::new(),
         }
     }
 

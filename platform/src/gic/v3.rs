@@ -79,10 +79,16 @@ impl GicV3 {
         &self.distributor().lines
     }
 
-    /// The private lines of a core that has done its `init_cpu`.
-    fn private(&self, core: usize) -> &Lines {
+    /// The address of the SGI frame of a core that has done its `init_cpu`.
+    fn frame(&self, core: usize) -> usize {
         let frame = self.frames[core].load(Ordering::Relaxed);
         assert!(frame != 0, "core {core} has no redistributor yet");
+        frame
+    }
+
+    /// The private lines of such a core.
+    fn private(&self, core: usize) -> &Lines {
+        let frame = self.frame(core);
         // SAFETY: `init_cpu` found the frame inside a region which `new` was promised to be mapped.
         unsafe { &*core::ptr::with_exposed_provenance::<Lines>(frame) }
     }
@@ -185,8 +191,15 @@ impl GicV3 {
             self.frames[*i].load(Ordering::Relaxed) != 0
                 && self.affinities[*i].load(Ordering::Relaxed) == here
         });
-        self.lines(core.unwrap_or(0), intid)
-            .set_trigger(intid, edge);
+        let core = core.unwrap_or(0);
+        // The line has been masked: that has to be in effect, since its mode may not change while it is enabled (GIC
+        // architecture, GICR_ICFGR1 and GICD_ICFGR).
+        if intid < FIRST_SPI {
+            self.settle_private(core);
+        } else {
+            self.settle();
+        }
+        self.lines(core, intid).set_trigger(intid, edge);
     }
 
     pub fn route(&self, intid: u32, core: usize) {
@@ -213,6 +226,11 @@ impl GicV3 {
     /// Waits until an earlier write to GICD_CTLR or to a clear-enable register has taken effect.
     fn settle(&self) {
         while self.shared().ctlr.get() & CTLR_PENDING != 0 {}
+    }
+
+    /// The same for the private lines of the calling core: GICR_CTLR.
+    fn settle_private(&self, core: usize) {
+        redistributor(self.frame(core) - FRAME).wait_for_pending_write();
     }
 
     /// The address of the redistributor whose core has this affinity.
@@ -243,7 +261,7 @@ fn redistributor(base: usize) -> GicRedistributor<'static> {
     let registers = core::ptr::with_exposed_provenance_mut::<GicrSgi>(base);
     let registers = NonNull::new(registers).expect("a redistributor at address 0");
     // SAFETY: mapped, by the promise of `GicV3::new`. Only its own core writes it through this type, in `init_cpu`;
-    // others read its identity, which does not change.
+    // later that core reads what has taken effect. Others read its identity, which does not change.
     GicRedistributor::new(unsafe { UniqueMmioPointer::new(registers) })
 }
 

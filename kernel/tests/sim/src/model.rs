@@ -208,6 +208,12 @@ impl<'a> Step<'a> {
             self.stamp_unaccounted();
         }
         if let Event::Interrupt(_) = event {
+            // Between two instructions the wait for the locks ends a slice as work does.
+            if funded && !self.can_pay() {
+                // It may have waited for more of them by now.
+                self.stamp_often();
+                self.end_slice(true);
+            }
             self.interrupt(event);
             self.leave(end);
             return Ok(());

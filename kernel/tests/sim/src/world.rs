@@ -11,17 +11,15 @@
 use std::ops::Range;
 
 use sel4_abi::{BootInfo, CapRights, Invocation, ObjectType, size_bits, slot};
-use tern_kernel::access::Kernel;
 use tern_kernel::arch::host;
-use tern_kernel::boot::memory::Memory;
-use tern_kernel::boot::root::{self, Image};
+use tern_kernel::boot::bench;
+use tern_kernel::boot::root::Image;
 use tern_kernel::cap::Cap;
 use tern_kernel::object::{ObjRef, TcbSlot};
 use tern_kernel::system::System;
 use tern_kernel::types::CoreId;
 use tern_kernel::vspace::{self, entry::Target};
-use tern_platform::board::{BoardInfo, MAX_CPUS, Region};
-use tern_platform::handover::{self, Handover};
+use tern_platform::board::Region;
 
 use crate::op::Call;
 use crate::run::Driver;
@@ -67,32 +65,12 @@ impl Ram {
         let bytes = std::ptr::with_exposed_provenance_mut::<u8>(self.start as usize);
         // SAFETY: this memory is nobody else's, and no machine is at work in it.
         unsafe { bytes.write_bytes(0, 1 << RAM_BITS) };
-        let mut board = BoardInfo::empty();
-        board.memory.add(ram).expect("room for one region");
-        board.gic.distributor = Region::new(0x800_0000, 0x801_0000);
-        let handover = Handover {
-            magic: handover::MAGIC,
-            version: handover::VERSION,
-            size: Handover::SIZE,
-            num_cores: 1,
-            kernel: Region::EMPTY,
-            tables: Region::EMPTY,
-            mpidr: [0; MAX_CPUS],
-            board,
-        };
         let image = Image {
             memory: Region::new(self.start, self.start + PAGE),
             offset: self.start.wrapping_sub(CODE),
             entry: CODE,
         };
-        let mut memory = Memory::new(&handover, &[image.memory], 1 << 30);
-        if memory.ram.is_empty() {
-            // This process' memory lies above any real machine's.
-            memory.ram.add(ram).expect("room for one region");
-            memory.ram.subtract(image.memory).expect("room for two");
-        }
-        let mut k = Kernel::lock_all(system, CoreId::BOOT);
-        root::create(&mut k, image, Region::EMPTY, memory);
+        let k = bench::boot(system, ram, image, Region::EMPTY, 1 << 30);
         k.release();
     }
 }

@@ -1,6 +1,8 @@
 //! Defects that random runs have found in the kernel, each told again as a short story.
 
 use sel4_abi::{Invocation as I, Syscall, slot};
+use tern_kernel::fault::Fault;
+use tern_kernel::types::CoreId;
 use tern_sim::machine::Stop;
 use tern_sim::op::{Call, Op};
 use tern_sim::run::{Driver, Step, stage};
@@ -200,4 +202,34 @@ fn a_signal_does_not_pass_equals() {
     story.call(1, Syscall::Wait, other, 0);
     story.settle(1);
     assert_eq!(story.driver.machine().context(1), waiter);
+}
+
+/// A thread's budget ends while its core, interrupted between two instructions, waits for a lock. Its handler is told.
+#[test]
+fn a_budget_that_ends_in_an_interrupt_is_a_fault() {
+    let mut story = Story::new(2);
+    for thread in 0..7 {
+        story.suspend(thread);
+    }
+    let [first, third] = [1, 3].map(|thread| story.tcb(thread));
+    story.root(&Call::invoke(third, I::TcbResume, &[], &[]));
+    story.settle(1);
+    let tcb = story.driver.inspect().core(CoreId(1)).current;
+    let tcb = tcb.expect("thread 3 runs");
+    let priority = [slot::INIT_THREAD_TCB];
+    story.root(&Call::invoke(first, I::TcbSetPriority, &priority, &[90]));
+    story.root(&Call::invoke(first, I::TcbResume, &[], &[]));
+    story.driver.machine().set_interleaving(true);
+    // It stops behind the acknowledgement, and then before the first lock.
+    assert!(story.driver.take(&Step::Interrupt { core: 1 }));
+    assert!(story.driver.take(&Step::Go { core: 1 }));
+    assert_eq!(story.driver.machine().stop(1), Stop::Point);
+    story.driver.take(&Step::Pass { ticks: 7000 });
+    story.driver.machine().set_interleaving(false);
+    story.settle(1);
+    let fault = story.driver.inspect().get(tcb).fault;
+    assert!(
+        matches!(fault, Fault::Timeout { .. }),
+        "{fault:?}: the budget of 6250 ticks is used up"
+    );
 }

@@ -12,8 +12,8 @@ use core::time::Duration;
 
 use libsel4::abi::{Invocation, Syscall, UserContext};
 use libsel4::{
-    BootInfo, Budget, CapRights, LargePage, System, Tcb, ThreadBuilder, VmAttributes, init,
-    root_task, syscall,
+    BootInfo, Budget, CapRights, LargePage, Message, System, Tcb, ThreadBuilder, VmAttributes,
+    init, root_task, syscall,
 };
 use tern_target_tests::crowd::{Crowd, Funds, sender};
 use tern_target_tests::objects::{Ended, Puppet, call_registers, info, object};
@@ -34,7 +34,7 @@ fn main(boot: &'static BootInfo) {
         .map(page, CapRights::READ_WRITE, attributes)
         .expect("mapped");
     let puppet = Puppet::new(&mut system, 0, 50);
-    // A call that takes several times as long as passes between two interruptions.
+    // A call that takes several times as long as passes between two interruptions, and as a budget.
     let label = Invocation::PageUnifyInstruction.label();
     let call = UserContext {
         x8: 8,
@@ -48,6 +48,8 @@ fn main(boot: &'static BootInfo) {
             6,
         )
     };
+
+    beyond_its_budget(boot, &mut system, &call);
 
     row("preempt.restart.registers");
     let seen = interrupted(&mut system, &puppet, &call, |_| {});
@@ -89,6 +91,31 @@ fn main(boot: &'static BootInfo) {
     search(&mut system);
     row("preempt.restart.delete");
     interrupted_for_ever(&mut system, &call);
+}
+
+/// The call takes more than a budget, and each time the handler is told. Its empty answer lets the call go on where it
+/// was: else it would never end.
+fn beyond_its_budget(boot: &BootInfo, system: &mut System, call: &UserContext) {
+    const BADGE: u64 = 77;
+    let puppet = Puppet::new(system, 0, 50);
+    let handler = system
+        .mint(puppet.faults, CapRights::all(), BADGE)
+        .expect("a badge");
+    puppet.tcb.set_timeout_endpoint(Some(handler)).expect("set");
+    boot.sched_control(0)
+        .configure_flags(puppet.sched.cap(), 100, 1_000, 0, 0, false)
+        .expect("configured");
+    puppet.begin_syscall(call);
+    let mut timeouts = 0;
+    let mut received = puppet.faults.recv(puppet.reply);
+    while received.badge == BADGE {
+        assert_eq!(puppet.registers().pc, Puppet::trap_address());
+        timeouts += 1;
+        assert!(timeouts < 100, "it gets on");
+        received = puppet.faults.reply_recv(Message::new(0), puppet.reply);
+    }
+    assert_eq!(puppet.registers().x1 >> 12, 0, "no error");
+    assert!(timeouts > 1, "{timeouts} timeouts");
 }
 
 /// Lets the puppet make the call. A thread above it looks at it every 100 us, and has something done to it if it is in
