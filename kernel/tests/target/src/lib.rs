@@ -3,11 +3,14 @@
 
 #![no_std]
 
+extern crate alloc;
+
 pub mod bad;
 pub mod builds;
 pub mod calls;
 pub mod code;
 pub mod crowd;
+pub mod hostile;
 pub mod masked;
 pub mod model;
 pub mod objects;
