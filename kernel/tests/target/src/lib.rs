@@ -19,6 +19,7 @@ pub mod port;
 pub mod random;
 pub mod rows;
 pub mod sched;
+pub mod settings;
 pub mod status;
 pub mod timeline;
 pub mod touch;

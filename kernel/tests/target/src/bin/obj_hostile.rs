@@ -12,17 +12,20 @@
 
 use libsel4::{BootInfo, root_task};
 use tern_target_tests::hostile::{Plan, run};
+use tern_target_tests::setting;
 
 root_task!(main, heap = 1024 * 1024);
 
 fn main(boot: &'static BootInfo) {
+    let (calls, seconds) = (setting!("TERN_TEST_COUNT"), setting!("TERN_TEST_SECONDS"));
+    let short = (calls, seconds) == (None, None);
     run(
         boot,
         Plan {
-            seed: 1,
-            calls: Some(20_000),
-            seconds: None,
-            progress: 0,
+            seed: setting!("TERN_TEST_SEED").unwrap_or(1),
+            calls: if short { Some(20_000) } else { calls },
+            seconds,
+            progress: setting!("TERN_TEST_PROGRESS").unwrap_or(0),
         },
     );
 }

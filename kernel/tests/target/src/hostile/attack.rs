@@ -5,7 +5,7 @@
 
 use core::arch::asm;
 
-use super::calls::{Call, RADIX};
+use super::calls::{BUDGETS, Call, ENDPOINTS, NOTIFICATION, RADIX, REPLIES, SPARE, THREADS};
 
 /// Numbers that look random and follow from a seed. A copy of the test's own generator would do, but this one has to
 /// work from any state: others can write it.
@@ -107,7 +107,8 @@ pub(super) extern "C" fn attack(state: &mut State) -> ! {
             0 => fault(&mut state.dice),
             1 | 2 => floating_point(&mut state.dice),
             3 => waste(state.dice.below(20_000)),
-            4..=120 => meant(state),
+            4..=190 => meant(state),
+            191..=222 => answer(state),
             _ => random(state),
         }
     }
@@ -130,6 +131,24 @@ fn meant(state: &mut State) {
         _ => -1,
     };
     system_call(&[call.cap, info, w0, w1, w2, w3, 0, number as u64, 0]);
+}
+
+/// Takes a message or a fault, if there is one, and answers it with anything: who waits goes on, maybe with other
+/// registers.
+fn answer(state: &mut State) {
+    let endpoint = ENDPOINTS.0 + state.dice.below(ENDPOINTS.1);
+    let reply = REPLIES.0 + state.dice.below(REPLIES.1);
+    system_call(&[endpoint, 0, 0, 0, 0, 0, reply, -8_i64 as u64, 0]);
+    for place in (40..400).step_by(8) {
+        let word = state.dice.word();
+        state.set(place, word);
+    }
+    let dice = &mut state.dice;
+    let info = dice.below(2) << 12 | dice.below(40);
+    let [w0, w1, w2, w3] = [0; 4].map(|_| dice.word());
+    let code = attack as *const () as u64;
+    let w0 = if dice.below(2) == 0 { code } else { w0 };
+    system_call(&[reply, info, w0, w1, w2, w3, 0, -6_i64 as u64, 0]);
 }
 
 /// A system call with anything in its registers and its buffer.
@@ -157,20 +176,42 @@ fn random(state: &mut State) {
     let length = dice.below(if number == -1 { 12 } else { 128 });
     let mut registers = [0; 9];
     registers.fill_with(|| dice.word());
-    registers[0] = dice.slot();
+    registers[0] = match number {
+        // To receive from anything else is a fault.
+        -10..=-7 | -4..=-2 if dice.below(32) != 0 => NOTIFICATION.0 + dice.below(3),
+        _ => target(dice),
+    };
     registers[1] = label << 12 | dice.below(4) << 7 | length;
-    registers[6] = dice.slot();
+    registers[6] = match number {
+        -8 | -7 | -3 if dice.below(32) != 0 => REPLIES.0 + dice.below(REPLIES.1),
+        _ => target(dice),
+    };
     registers[7] = number as u64;
-    registers[8] = dice.slot();
+    registers[8] = target(dice);
     system_call(&registers);
 }
 
-/// The number of a system call. DebugHalt (-14), which ends the run, is none of them.
+/// What a system call is made on: a slot that is likely to have something, so that not every other call is a fault.
+fn target(dice: &mut Dice) -> u64 {
+    match dice.below(8) {
+        0 => dice.slot(),
+        1 | 2 => ENDPOINTS.draw(dice),
+        3 => NOTIFICATION.draw(dice),
+        4 => REPLIES.draw(dice),
+        5 => THREADS.draw(dice),
+        6 => BUDGETS.draw(dice),
+        _ => SPARE.draw(dice),
+    }
+}
+
+/// The number of a system call; most do not block for long. DebugHalt (-14), which ends the run, is none of them.
 fn number(dice: &mut Dice) -> i64 {
     match dice.below(64) {
         0..=23 => -1,
         24..=31 => -6,
-        32..=61 => -1 - dice.below(11) as i64,
+        32..=39 => -8,
+        40..=45 => -10,
+        46..=61 => -1 - dice.below(11) as i64,
         // Their wrong arguments cost a line on the console, so they are rare.
         62 => match dice.below(128) {
             0 => [-12, -15, -17, -18, -19, -19, -19, -15][dice.below(8) as usize & 7],

@@ -176,11 +176,11 @@ impl Gang {
         let (tcb, budget) = (self.threads[thread], self.budgets[thread]);
         let (frame, buffer) = jail.buffer(thread);
         let control = boot.sched_control(random.below(boot.cores() as u64) as usize);
-        let period = [1000, 1000, 500, 300][random.below(4) as usize];
-        let share = [period, period / 2, 100][random.below(3) as usize];
-        let handler = (random.below(16) != 0).then_some(self.handler);
+        let period = [1000, 500, 300, 200][random.below(4) as usize];
+        let share = [period, period, period / 2, 100][random.below(4) as usize];
+        let handler = (random.below(64) != 0).then_some(self.handler);
         let timeout = (random.below(4) == 0).then_some(self.handler);
-        let priority = 20 + random.below(u64::from(MOST) - 20) as u8;
+        let priority = MOST - random.below(4) as u8;
         // Each of these may be refused in the state that they got themselves into.
         let _ = tcb.configure(self.space, GUARD, self.vspace, buffer, Some(frame));
         let _ = control.configure(budget, share, period, random.below(8), thread as u64);
@@ -204,7 +204,7 @@ impl Gang {
                 continue;
             }
             self.stuck[thread] += 1;
-            if self.stuck[thread] % 4 == 2 {
+            if self.stuck[thread] > 1 || random.below(2) == 0 {
                 self.repair(boot, jail, thread, random);
             }
             let context = jail.start(thread, random.number());

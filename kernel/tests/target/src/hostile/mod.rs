@@ -25,12 +25,15 @@ use gang::{Gang, Gifts};
 use jail::Jail;
 use store::Store;
 
-/// Interrupt lines that no device of the machine uses.
-const LINES: [u64; 2] = [100, 101];
+/// A line that no device of the machine uses, and a software-generated interrupt of core 0.
+const LINES: [u64; 2] = [100, SGI];
+const SGI: u64 = 9;
 /// A page of registers that do no harm, whatever is written there: those of the real-time clock.
 const CLOCK: u64 = 0x0901_0000;
-/// Steps of a gang's life, each a pause of the test's.
-const LIFE: u64 = 512;
+/// Pauses of the test's thread in a step, in which the others run: 200 us each.
+const PAUSES: u64 = 8;
+/// Steps of a gang's life.
+const LIFE: u64 = 256;
 /// Steps after which the well-behaved are looked at.
 const LOOK: u64 = 64;
 /// Steps that a well-behaved thread may take to answer.
@@ -157,7 +160,7 @@ pub fn run(boot: &'static BootInfo, plan: Plan) {
         let mut gang = Gang::new(boot, &mut store, &jail, &given, wild);
         gang.begin(boot, &jail, &mut random);
         for step in 1..=LIFE {
-            pause.pause();
+            (0..PAUSES).for_each(|_| pause.pause());
             totals.starts += gang.stir(boot, &jail, &mut random);
             gang.count(&jail, &mut totals.calls);
             if step % 8 == 0 {
@@ -197,7 +200,7 @@ fn gifts(system: &mut System) -> Gifts {
     let slot = system.slot().expect("a slot");
     // Where there is no such label, with one core, there is none.
     let sgi = init::IRQ_CONTROL
-        .issue_sgi_signal(9, 0, &slot)
+        .issue_sgi_signal(SGI, 0, &slot)
         .ok()
         .map(|()| slot);
     Gifts {
