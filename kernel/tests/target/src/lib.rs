@@ -20,6 +20,7 @@ pub mod random;
 pub mod rows;
 pub mod sched;
 pub mod settings;
+pub mod soak;
 pub mod status;
 pub mod timeline;
 pub mod touch;
