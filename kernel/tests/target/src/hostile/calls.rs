@@ -93,6 +93,7 @@ const METHODS: &[Method] = &[
     ),
     Method(9, THREADS, &[ENDPOINTS], &[]),
     Method(10, THREADS, &[FRAMES], &[Address]),
+    Method(10, THREADS, &[DEVICE], &[Address]),
     Method(11, THREADS, &[ENDPOINTS, SPACE, VSPACES], &[Guard, Zero]),
     Method(12, THREADS, &[], &[]),
     Method(13, THREADS, &[], &[]),
@@ -163,6 +164,8 @@ const METHODS: &[Method] = &[
     Method(52, FRAMES, &[], &[]),
     Method(53, ASID_CONTROL, &[MEMORY, SPACE], &[Slot, Depth]),
     Method(54, POOL, &[VSPACES], &[]),
+    // It takes any label.
+    Method(57, SGI, &[], &[]),
 ];
 
 /// An invocation.

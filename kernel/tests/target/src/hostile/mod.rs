@@ -140,9 +140,14 @@ pub fn run(boot: &'static BootInfo, plan: Plan) {
     let mut system = System::new(boot);
     let system = &mut system;
     let cores = system.cores();
+    let threads = 2 * cores + 4;
+    assert!(
+        threads as u64 <= calls::MOST_THREADS,
+        "{cores} cores are too many"
+    );
     let pause = Pause::new(system);
     let mut witnesses = Witnesses::new(system);
-    let jail = Jail::new(system, 2 * cores + 4);
+    let jail = Jail::new(system, threads);
     let mut store = Store::new(system, Gang::slots(&jail));
     let given = gifts(system);
     let mut random = Random::new(plan.seed);
