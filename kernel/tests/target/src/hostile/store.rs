@@ -97,20 +97,25 @@ impl Store {
         };
         assert_eq!(free, Err(all), "the memory that is free after all has gone");
         let window = self.window as u64;
-        self.look_at_all_of_it(|frame| {
-            let rights = CapRights::READ_WRITE;
-            frame
-                .map(init::VSPACE, window, rights, VmAttributes::default())
-                .expect("to map all of the memory");
-        });
+        // Twice: what the first look leaves everywhere has to be cleared too.
+        for _ in 0..2 {
+            self.look_at_all_of_it(|frame| {
+                let rights = CapRights::READ_WRITE;
+                frame
+                    .map(init::VSPACE, window, rights, VmAttributes::default())
+                    .expect("to map all of the memory");
+            });
+        }
     }
 
-    /// Makes one object of the whole memory, looks at every word of it, and gives it back.
+    /// Makes one object of the whole memory, looks at every word of it, writes to it, and gives it back.
     fn look_at_all_of_it(&mut self, map: impl FnOnce(Cap<LargePage>)) {
         let frame = self.object::<LargePage>();
         map(frame);
         for page in (self.window..self.window + (1 << STORE_BITS)).step_by(4096) {
-            assert!(Window::of_page(page).is_all(0), "memory that is not empty");
+            let page = Window::of_page(page);
+            assert!(page.is_all(0), "memory that is not empty");
+            page.fill(u64::MAX);
         }
         frame.slot().delete().expect("to give the memory back");
         self.used -= 1;
