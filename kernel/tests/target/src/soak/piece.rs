@@ -43,9 +43,7 @@ enum Use {
     },
     Queue {
         endpoint: Cap<Endpoint>,
-        /// What the threads send with, each with a badge.
-        badged: Vec<Cap<Endpoint>>,
-        budgets: Vec<Cap<SchedContext>>,
+        senders: Vec<Sender>,
     },
     Node {
         node: Cap<CNode>,
@@ -56,6 +54,14 @@ enum Use {
         frames: Vec<Cap<SmallPage>>,
         budget: Cap<SchedContext>,
     },
+}
+
+/// A thread that sends for ever.
+struct Sender {
+    badge: u64,
+    badged: Cap<Endpoint>,
+    budget: Cap<SchedContext>,
+    thread: Cap<Tcb>,
 }
 
 /// A piece of memory with slots for what is made in it.
@@ -172,22 +178,22 @@ impl Piece {
     /// An endpoint at which threads wait that send with different badges.
     fn queue(&mut self, boot: &'static BootInfo, random: &mut Random) -> Use {
         let endpoint: Cap<Endpoint> = self.object();
-        let (mut badged, mut budgets) = (Vec::new(), Vec::new());
-        for badge in 1..=SENDERS {
+        let senders = (1..=SENDERS).map(|badge| {
             let slot = self.slot();
             slot.mint_from(&endpoint.slot(), CapRights::all(), badge)
                 .expect("a badge");
-            let copy = Cap::from_bits(slot.index);
+            let badged = Cap::from_bits(slot.index);
             let budget = self.budget(boot, random);
-            self.thread(init::VSPACE, SERVANT, budget, &code::sender(copy));
-            badged.push(copy);
-            budgets.push(budget);
-        }
-        Use::Queue {
-            endpoint,
-            badged,
-            budgets,
-        }
+            let thread = self.thread(init::VSPACE, SERVANT, budget, &code::sender(badged));
+            Sender {
+                badge,
+                badged,
+                budget,
+                thread,
+            }
+        });
+        let senders = senders.collect();
+        Use::Queue { endpoint, senders }
     }
 
     fn node(&mut self) -> Use {
@@ -257,9 +263,9 @@ impl Piece {
                 configure(boot, random, *budget);
             }
             Use::Space { budget, .. } => configure_spare(boot, random, *budget),
-            Use::Queue { budgets, .. } => {
-                let budget = random.pick(budgets);
-                configure(boot, random, budget);
+            Use::Queue { senders, .. } => {
+                let sender = random.below(senders.len() as u64) as usize;
+                configure(boot, random, senders[sender].budget);
             }
             Use::Nothing | Use::Node { .. } => (),
         }
@@ -294,9 +300,7 @@ impl Piece {
                 go.signal();
                 done.wait();
             }
-            Use::Queue {
-                endpoint, badged, ..
-            } => use_queue(*endpoint, badged, random),
+            Use::Queue { endpoint, senders } => use_queue(*endpoint, senders, random),
             Use::Node { node, notification } => use_node(*node, *notification, random),
             Use::Space { vspace, frames, .. } => {
                 let frame = random.pick(frames);
@@ -348,14 +352,24 @@ fn configure_spare(boot: &'static BootInfo, random: &mut Random, budget: Cap<Sch
         .expect("a budget");
 }
 
-/// Takes a message of one of the senders, or sends those away that have a certain badge: they all come again.
-fn use_queue(endpoint: Cap<Endpoint>, badged: &[Cap<Endpoint>], random: &mut Random) {
-    if random.below(2) == 0 {
-        let cancelled = random.pick(badged).slot().cancel_badged_sends();
-        cancelled.expect("to cancel");
-    } else {
-        let badge = endpoint.wait().badge;
-        assert!((1..=SENDERS).contains(&badge), "badge {badge}");
+/// Takes a message of one of the senders, or sends those away that have a certain badge, who come again, or destroys one
+/// for good, in the queue or on its way to it.
+fn use_queue(endpoint: Cap<Endpoint>, senders: &mut Vec<Sender>, random: &mut Random) {
+    let some = random.below(senders.len() as u64) as usize;
+    match random.below(8) {
+        0 if senders.len() > 1 => {
+            let gone = senders.swap_remove(some);
+            gone.thread.slot().delete().expect("to destroy a sender");
+        }
+        0..=3 => {
+            let cancelled = senders[some].badged.slot().cancel_badged_sends();
+            cancelled.expect("to cancel");
+        }
+        _ => {
+            let badge = endpoint.wait().badge;
+            let known = senders.iter().any(|sender| sender.badge == badge);
+            assert!(known, "a message of {badge}, who is gone");
+        }
     }
 }
 
