@@ -20,7 +20,7 @@ use libsel4::{BootInfo, Cap, Notification, System, ThreadBuilder, init, println,
 
 use crate::objects::Pause;
 use crate::random::Random;
-use crate::sched::{counter, fpu_keeps, ticks};
+use crate::sched::{counter, exact_time, fpu_keeps, ticks};
 use gang::{Gang, Gifts};
 use jail::Jail;
 use store::Store;
@@ -187,7 +187,11 @@ pub fn run(boot: &'static BootInfo, plan: Plan) {
     }
     assert_eq!(system.available_memory(), before, "the test's own memory");
     let idle: Vec<usize> = (0..cores).filter(|&core| totals.calls[core] == 0).collect();
-    assert!(idle.is_empty(), "no call was made on the cores {idle:?}");
+    // In real time, the host may not have let one of the cores run.
+    assert!(
+        idle.is_empty() || !exact_time(),
+        "no call was made on the cores {idle:?}"
+    );
     // Where instructions are counted, the last word is the same in every run.
     totals.print("passed: ");
     println!("hostile: the dice show {:016x}", random.number());
