@@ -90,7 +90,11 @@ pub(crate) fn system(workspace: &Workspace, variant: &Variant) -> Result<System>
         features: if ending { "semihosting" } else { "" },
         target: KERNEL_TARGET,
         profile: variant.profile,
-        config: Some(&variant.config),
+        environment: variant
+            .config
+            .environment()
+            .map(|(name, value)| (name, value.to_string()))
+            .collect(),
     };
     let loader = Build {
         package: "tern-platform",
@@ -102,7 +106,7 @@ pub(crate) fn system(workspace: &Workspace, variant: &Variant) -> Result<System>
         },
         target: KERNEL_TARGET,
         profile: variant.profile,
-        config: None,
+        environment: Vec::new(),
     };
     Ok(System {
         kernel: keep(&kernel.run(workspace)?.join("tern-kernel"), &directory)?,
@@ -119,6 +123,17 @@ pub(crate) fn root_tasks(
     names: &BTreeSet<&str>,
     profile: Profile,
 ) -> Result<PathBuf> {
+    root_tasks_with(workspace, package, names, profile, Vec::new())
+}
+
+/// The same, with numbers that they read when they are compiled.
+pub(crate) fn root_tasks_with(
+    workspace: &Workspace,
+    package: &str,
+    names: &BTreeSet<&str>,
+    profile: Profile,
+    environment: Vec<(String, String)>,
+) -> Result<PathBuf> {
     let select: Vec<&str> = names.iter().flat_map(|name| ["--bin", name]).collect();
     Build {
         package,
@@ -126,7 +141,7 @@ pub(crate) fn root_tasks(
         features: "",
         target: USER_TARGET,
         profile,
-        config: None,
+        environment,
     }
     .run(workspace)
 }
@@ -138,7 +153,7 @@ struct Build<'a> {
     features: &'a str,
     target: &'a str,
     profile: Profile,
-    config: Option<&'a KernelConfig>,
+    environment: Vec<(String, String)>,
 }
 
 impl Build<'_> {
@@ -154,9 +169,7 @@ impl Build<'_> {
         if !self.features.is_empty() {
             cargo.args(["--features", self.features]);
         }
-        if let Some(config) = self.config {
-            cargo.envs(config.environment());
-        }
+        cargo.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let status = cargo.status().running("cargo")?;
         if !status.success() {
             return Err(Failure::new(format!(

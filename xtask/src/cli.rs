@@ -22,6 +22,7 @@ pub(crate) enum Command {
     Matrix(Matrix),
     /// The arguments of the simulation.
     Sim(Vec<String>),
+    Hostile(Hostile),
     Mutants(Mutants),
     Setup,
     Help(Topic),
@@ -38,11 +39,12 @@ pub(crate) enum Topic {
     Conformance,
     Matrix,
     Sim,
+    Hostile,
     Mutants,
     Setup,
 }
 
-const TOPICS: [(&str, Topic); 10] = [
+const TOPICS: [(&str, Topic); 11] = [
     ("run", Topic::Run),
     ("build", Topic::Build),
     ("image", Topic::Image),
@@ -51,6 +53,7 @@ const TOPICS: [(&str, Topic); 10] = [
     ("conformance", Topic::Conformance),
     ("matrix", Topic::Matrix),
     ("sim", Topic::Sim),
+    ("hostile", Topic::Hostile),
     ("mutants", Topic::Mutants),
     ("setup", Topic::Setup),
 ];
@@ -115,6 +118,19 @@ pub(crate) struct Test {
     pub(crate) list: bool,
     /// Write the page about conformance instead of comparing it.
     pub(crate) write_page: bool,
+}
+
+/// A long test of the target: which, from which seed, for how long, and where.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Hostile {
+    pub(crate) soak: bool,
+    pub(crate) seed: Option<u64>,
+    pub(crate) calls: Option<u64>,
+    pub(crate) seconds: Option<u64>,
+    pub(crate) real_time: bool,
+    pub(crate) machine: Wanted,
+    pub(crate) build: Build,
+    pub(crate) timeout: Option<Option<Duration>>,
 }
 
 /// Which defects, and how long each is looked for.
@@ -192,6 +208,10 @@ struct Options {
     sim: Vec<String>,
     some: Option<usize>,
     seconds: Option<u64>,
+    soak: bool,
+    seed: Option<u64>,
+    calls: Option<u64>,
+    real_time: bool,
 }
 
 fn allowed(topic: Topic) -> (&'static [&'static str], usize) {
@@ -217,6 +237,23 @@ fn allowed(topic: Topic) -> (&'static [&'static str], usize) {
         Topic::Sim => (
             &[
                 "seed", "seeds", "cores", "steps", "seconds", "trace", "no-model",
+            ],
+            0,
+        ),
+        Topic::Hostile => (
+            &[
+                "soak",
+                "seed",
+                "calls",
+                "seconds",
+                "cores",
+                "gic",
+                "cpu",
+                "memory",
+                "real-time",
+                "release",
+                "config",
+                "timeout",
             ],
             0,
         ),
@@ -289,6 +326,10 @@ impl Options {
             "gdb" => self.gdb = true,
             "some" => self.some = Some(number(name, parser)?),
             "seconds" => self.seconds = Some(number(name, parser)?),
+            "soak" => self.soak = true,
+            "seed" => self.seed = Some(number(name, parser)?),
+            "calls" => self.calls = Some(number(name, parser)?),
+            "real-time" => self.real_time = true,
             "list" => self.list = true,
             "smoke" => self.smoke = true,
             "restart" => self.restart = true,
@@ -356,6 +397,16 @@ impl Options {
                 timeout: self.timeout.flatten(),
             }),
             Topic::Sim => Command::Sim(self.sim),
+            Topic::Hostile => Command::Hostile(Hostile {
+                soak: self.soak,
+                seed: self.seed,
+                calls: self.calls,
+                seconds: self.seconds,
+                real_time: self.real_time,
+                machine: self.machine,
+                build: self.build,
+                timeout: self.timeout,
+            }),
             Topic::Mutants => Command::Mutants(Mutants {
                 name: self.words.into_iter().next(),
                 some: self.some,
@@ -491,7 +542,7 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         assert!(mistake("fly").contains(
-            "run, build, image, sdk, test, conformance, matrix, sim, mutants, setup, help"
+            "run, build, image, sdk, test, conformance, matrix, sim, hostile, mutants, setup, help"
         ));
         assert!(mistake("run --core 2").contains("--cores"));
         assert!(mistake("run --cores two").contains("--cores takes a number, not 'two'"));
@@ -518,7 +569,7 @@ mod tests {
         for (name, topic) in TOPICS {
             assert!(crate::help::text(topic).contains(&format!("cargo xtask {name}")));
         }
-        for topic in [Topic::Run, Topic::Sdk] {
+        for topic in [Topic::Run, Topic::Sdk, Topic::Hostile] {
             for option in allowed(topic).0 {
                 assert!(crate::help::text(topic).contains(&format!("--{option}")));
             }

@@ -85,7 +85,12 @@ fn timeout(options: &cli::Run) -> Option<Duration> {
         .unwrap_or((!foreign || options.until.is_some()).then_some(DEFAULT_TIMEOUT))
 }
 
-fn conclude(finished: &Finished, system: &System, root: &Path, board: &Board) -> Result<()> {
+pub(crate) fn conclude(
+    finished: &Finished,
+    system: &System,
+    root: &Path,
+    board: &Board,
+) -> Result<()> {
     let status = finished.status();
     if status == 0 {
         return Ok(());

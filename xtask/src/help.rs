@@ -13,6 +13,7 @@ pub(crate) fn text(topic: Topic) -> &'static str {
         Topic::Conformance => CONFORMANCE,
         Topic::Matrix => MATRIX,
         Topic::Sim => SIM,
+        Topic::Hostile => HOSTILE,
         Topic::Mutants => MUTANTS,
         Topic::Setup => SETUP,
     }
@@ -29,6 +30,7 @@ cargo xtask builds Tern, runs it in QEMU, and tests it.
     cargo xtask conformance     run the tests of the target and write docs/conformance.md
     cargo xtask matrix          boot one example on every kind of machine, many times
     cargo xtask sim             run the kernel on a simulated machine, at random, and check every step
+    cargo xtask hostile         let threads do anything they can, on all cores, for long
     cargo xtask mutants         put deliberate defects into the kernel and see whether `sim` catches them
     cargo xtask setup           install what is missing, and nothing else
     cargo xtask help COMMAND    options of a command
@@ -154,6 +156,27 @@ seed. When one goes wrong, the command that repeats it is printed, and the decis
     --seconds S    begin no further run after this time
     --trace        print every decision
     --no-model     do not compare with the sequential model: twice as fast";
+
+const HOSTILE: &str = "\
+cargo xtask hostile [--soak] [OPTIONS]
+
+Boots the test obj_hostile in QEMU for longer than `test` does: threads on all cores make random system calls, invoke
+everything, fault, and break each other, and the kernel has to survive, to serve the others, and to give all memory back.
+With --soak it boots the test soak instead: objects of all kinds are made, used, moved between cores, revoked and
+destroyed. A run follows from its seed. When it goes wrong, the command that repeats it is printed.
+
+    --soak               many objects in place of hostile threads
+    --seed N             where the random numbers begin (default: 1)
+    --calls N            how many calls, or operations with --soak (default: 1000000, unless there is --seconds)
+    --seconds S          end after this time of the machine
+    --cores N            number of cores (default: 4)
+    --gic 2|3            version of the interrupt controller (default: 2)
+    --cpu MODEL          model of the cores (default: cortex-a72)
+    --memory SIZE        such as 512M or 2G (default: 1G)
+    --real-time          do not count instructions: cores run at once, and runs do not repeat exactly
+    --release            build optimised, without the kernel's assertions
+    --config KEY=VALUE   set a key of kernel/config.keys; may be repeated
+    --timeout SECONDS    give up after this time (default: 3600; 0 is none)";
 
 const MUTANTS: &str = "\
 cargo xtask mutants [NAME] [--some N] [--seconds S]

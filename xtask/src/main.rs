@@ -13,6 +13,7 @@ mod config;
 mod elf;
 mod failure;
 mod help;
+mod hostile;
 mod image;
 mod matrix;
 mod mutants;
@@ -52,6 +53,7 @@ fn perform(command: Command) -> Result<()> {
         Command::Test(test) => testing::run(&workspace, &test),
         Command::Matrix(matrix) => matrix::run(&workspace, &matrix),
         Command::Sim(arguments) => commands::simulate(&workspace, &arguments),
+        Command::Hostile(options) => hostile::run(&workspace, &options),
         Command::Mutants(options) => mutants::run(&workspace, &options),
         Command::Setup => {
             setup::ensure(&workspace, Need::Everything)?;
