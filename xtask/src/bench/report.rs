@@ -295,7 +295,7 @@ mod tests {
         let figures = [figure("call", 1, 200), figure("call", 4, 300)];
         let new = page(&old, &figures, &[1, 4]).unwrap();
         assert!(new.starts_with("# Title\n") && new.ends_with("\nmore\n"));
-        assert!(!new.contains("old") && new.contains("| call | 200 | 300 | 1.50 |"));
+        assert!(!new.contains("\nold\n") && new.contains("| call | 200 | 300 | 1.50 |"));
         assert_eq!(page(&new, &figures, &[1, 4]).unwrap(), new);
         assert!(page("# Title", &figures, &[1]).is_err());
     }
