@@ -91,6 +91,7 @@ pub(crate) fn system(workspace: &Workspace, variant: &Variant) -> Result<System>
         target: KERNEL_TARGET,
         profile: variant.profile,
         config: Some(&variant.config),
+        variables: &[],
     };
     let loader = Build {
         package: "tern-platform",
@@ -103,6 +104,7 @@ pub(crate) fn system(workspace: &Workspace, variant: &Variant) -> Result<System>
         target: KERNEL_TARGET,
         profile: variant.profile,
         config: None,
+        variables: &[],
     };
     Ok(System {
         kernel: keep(&kernel.run(workspace)?.join("tern-kernel"), &directory)?,
@@ -128,8 +130,20 @@ pub(crate) fn root_tasks(
     names: &BTreeSet<&str>,
     profile: Profile,
 ) -> Result<PathBuf> {
+    root_tasks_with(workspace, package, names, profile, &[])
+}
+
+/// The same, with variables that the sources look at.
+pub(crate) fn root_tasks_with(
+    workspace: &Workspace,
+    package: &str,
+    names: &BTreeSet<&str>,
+    profile: Profile,
+    variables: &[(&str, &str)],
+) -> Result<PathBuf> {
     let select: Vec<&str> = names.iter().flat_map(|name| ["--bin", name]).collect();
     Build {
+        variables,
         package,
         select: &select,
         features: "",
@@ -148,6 +162,7 @@ struct Build<'a> {
     target: &'a str,
     profile: Profile,
     config: Option<&'a KernelConfig>,
+    variables: &'a [(&'a str, &'a str)],
 }
 
 impl Build<'_> {
@@ -166,6 +181,7 @@ impl Build<'_> {
         if let Some(config) = self.config {
             cargo.envs(config.environment());
         }
+        cargo.envs(self.variables.iter().copied());
         let status = cargo.status().running("cargo")?;
         if !status.success() {
             return Err(Failure::new(format!(

@@ -137,6 +137,7 @@ pub(crate) struct Bench {
     pub(crate) compare: Option<PathBuf>,
     pub(crate) check: bool,
     pub(crate) doc: bool,
+    pub(crate) profile: bool,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -210,6 +211,7 @@ struct Options {
     compare: Option<PathBuf>,
     check: bool,
     doc: bool,
+    profile: bool,
 }
 
 fn allowed(topic: Topic) -> (&'static [&'static str], usize) {
@@ -231,7 +233,7 @@ fn allowed(topic: Topic) -> (&'static [&'static str], usize) {
         ),
         Topic::Test => (&["release", "config", "jobs", "list"], 2),
         Topic::Conformance => (&["jobs"], 0),
-        Topic::Bench => (&["cores", "json", "compare", "check", "doc"], 1),
+        Topic::Bench => (&["cores", "json", "compare", "check", "doc", "profile"], 1),
         Topic::Matrix => (&["smoke", "restart", "jobs", "timeout"], 1),
         Topic::Sim => (
             &[
@@ -312,6 +314,7 @@ impl Options {
             "compare" => self.compare = Some(parser.value()?.into()),
             "check" => self.check = true,
             "doc" => self.doc = true,
+            "profile" => self.profile = true,
             "list" => self.list = true,
             "smoke" => self.smoke = true,
             "restart" => self.restart = true,
@@ -378,6 +381,7 @@ impl Options {
                 compare: self.compare,
                 check: self.check,
                 doc: self.doc,
+                profile: self.profile,
             }),
             Topic::Matrix => Command::Matrix(Matrix {
                 example: self.words.into_iter().next(),
@@ -502,7 +506,7 @@ mod tests {
 
     #[test]
     fn bench_takes_every_option() {
-        let line = "bench call --cores 4 --json a --compare b --check --doc";
+        let line = "bench call --cores 4 --json a --compare b --check --doc --profile";
         let expected = Bench {
             filter: Some("call".into()),
             cores: Some(4),
@@ -510,6 +514,7 @@ mod tests {
             compare: Some("b".into()),
             check: true,
             doc: true,
+            profile: true,
         };
         assert_eq!(parse_line(line).unwrap(), Command::Bench(expected));
         assert!(mistake("bench --locks all").contains("--compare"));

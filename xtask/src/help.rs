@@ -141,7 +141,8 @@ FILTER is a part of the names of the figures to print. docs/performance.md says 
     --json FILE          write the figures into a file too, all of them
     --compare FILE       print what has changed against a file that --json wrote
     --check              fail if a figure is above its aim; else that is only said
-    --doc                write the tables of docs/performance.md";
+    --doc                write the tables of docs/performance.md
+    --profile            where the instructions of one figure go, by function; FILTER is its whole name";
 
 const MATRIX: &str = "\
 cargo xtask matrix [EXAMPLE] [--smoke] [--restart] [--jobs N] [--timeout SECONDS]

@@ -72,6 +72,11 @@ fn line(console: &str, kind: &str, name: &str) -> Option<[u64; 4]> {
     })
 }
 
+/// The median of one benchmark.
+pub(crate) fn instructions(console: &str, name: &str) -> Option<u64> {
+    line(console, "bench", name).map(|[median, ..]| median)
+}
+
 /// The lines of a console that have figures.
 pub(crate) fn lines(console: &str) -> impl Iterator<Item = &str> {
     console

@@ -5,6 +5,7 @@
 //! doorbells, waits for locks and entries with all locks, which takes instructions itself.
 
 pub(crate) mod figure;
+mod profile;
 mod report;
 pub(crate) mod rows;
 
@@ -14,7 +15,7 @@ use crate::builder::{self, Ending, Profile, Variant};
 use crate::cli;
 use crate::config::KernelConfig;
 use crate::failure::{Context, Failure, Result, unknown};
-use crate::qemu::{self, Boot, Console, End, Limits};
+use crate::qemu::{self, Boot, Console, End, Limits, Trace};
 use crate::setup::{self, Need};
 use crate::workspace::{BENCH, Workspace};
 use std::collections::BTreeSet;
@@ -38,6 +39,14 @@ pub(crate) fn run(workspace: &Workspace, options: &cli::Bench) -> Result<()> {
         return Err(unknown("benchmark", filter, names));
     }
     let machines = options.cores.map_or(MACHINES.to_vec(), |cores| vec![cores]);
+    if options.profile {
+        profile::check(filter)?;
+        setup::ensure(workspace, Need::Qemu)?;
+        for &cores in &machines {
+            print!("{}", profile(workspace, filter, cores)?);
+        }
+        return Ok(());
+    }
     if options.doc && machines != MACHINES {
         return Err(Failure::usage(
             "--doc writes the tables of all machines: leave out --cores",
@@ -112,14 +121,47 @@ fn config(workspace: &Workspace, cores: u32, counting: bool) -> Result<KernelCon
     KernelConfig::read(&workspace.root)?.with(&settings)
 }
 
-/// All figures of a machine.
-fn measure(workspace: &Workspace, cores: u32) -> Result<Vec<Figure>> {
-    let machine = default_board().machine(&Wanted {
+fn machine(cores: u32) -> Result<Machine> {
+    default_board().machine(&Wanted {
         cores: Some(cores),
         cpu: Some(CPU.to_string()),
         icount: true,
         ..Wanted::default()
-    })?;
+    })
+}
+
+/// Where the instructions of a figure go.
+fn profile(workspace: &Workspace, name: &str, cores: u32) -> Result<String> {
+    let machine = machine(cores)?;
+    let only = BTreeSet::from([ROOT]);
+    let variables = [("TERN_BENCH_ONLY", name)];
+    let built =
+        builder::root_tasks_with(workspace, BENCH, &only, Profile::Release, &variables)?.join(ROOT);
+    // Under another name than the program that measures everything.
+    let directory = workspace.scratch("profile")?;
+    let root = directory.join("profile");
+    fs::copy(&built, &root).doing("copy", &built)?;
+    let variant = Variant {
+        profile: Profile::Release,
+        config: config(workspace, cores, false)?,
+        ending: Ending::Semihosting,
+    };
+    let system = builder::system(workspace, &variant)?;
+    let image = system.image(machine.board, &root)?;
+    let log = directory.join("instructions.log");
+    let trace = profile::trace(&root, &log)?;
+    let console = boot(&machine, &image, Some(&trace))?;
+    let instructions = figure::instructions(&console, name)
+        .ok_or_else(|| Failure::new(format!("{name} gave no figure on {cores} cores")))?;
+    let table = profile::table(&machine, name, instructions, &log, &system.kernel, &root)?;
+    // Some hundred megabytes.
+    fs::remove_file(&log).doing("remove", &log)?;
+    Ok(table)
+}
+
+/// All figures of a machine.
+fn measure(workspace: &Workspace, cores: u32) -> Result<Vec<Figure>> {
+    let machine = machine(cores)?;
     let say = |what: &str| eprintln!("bench: {}: {what}", machine.describe());
     say("building");
     let only = BTreeSet::from([ROOT]);
@@ -134,9 +176,9 @@ fn measure(workspace: &Workspace, cores: u32) -> Result<Vec<Figure>> {
     };
     let (ordinary, counting) = (image(false)?, image(true)?);
     say("measuring");
-    let first = boot(&machine, &ordinary)?;
+    let first = boot(&machine, &ordinary, None)?;
     say("measuring again");
-    let second = boot(&machine, &ordinary)?;
+    let second = boot(&machine, &ordinary, None)?;
     if let Some((one, other)) = difference(&first, &second) {
         return Err(Failure::new(format!(
             "two runs on {} differ: '{one}' and '{other}'",
@@ -144,7 +186,7 @@ fn measure(workspace: &Workspace, cores: u32) -> Result<Vec<Figure>> {
         )));
     }
     say("counting");
-    let counted = boot(&machine, &counting)?;
+    let counted = boot(&machine, &counting, None)?;
     figure::read_consoles(&first, &counted, cores, MODE)
 }
 
@@ -163,13 +205,13 @@ pub(crate) fn difference(one: &str, other: &str) -> Option<(String, String)> {
     }
 }
 
-fn boot(machine: &Machine, image: &Path) -> Result<String> {
+fn boot(machine: &Machine, image: &Path, trace: Option<&Trace>) -> Result<String> {
     let limits = Limits {
         timeout: Some(TIMEOUT),
         until: None,
     };
     let boot = Boot::Image(image.to_path_buf());
-    let finished = qemu::run(machine, &boot, &limits, Console::Quiet)?;
+    let finished = qemu::run_traced(machine, &boot, &limits, Console::Quiet, trace)?;
     if finished.end == End::Exit(0) && !finished.panicked {
         return Ok(finished.log);
     }

@@ -12,8 +12,12 @@ use crate::stamp::{self, Integer, Registers, Request};
 use crate::worker::{Bench, HIGH, Job, OURS};
 
 pub(crate) fn run(bench: &mut Bench) {
-    faults(bench);
-    interrupts(bench);
+    if meter::wants(&["fault", "fault_reply"]) {
+        faults(bench);
+    }
+    if meter::wants(&["irq_to_user"]) {
+        interrupts(bench);
+    }
 }
 
 /// Lets threads go on behind the instruction at which they faulted.

@@ -13,9 +13,15 @@ const LONG: u64 = 10;
 pub(crate) fn run(bench: &mut Bench) {
     one_way::<Integer>(bench, "call", "reply_recv", &[0, 1, 2, 3, 4]);
     one_way::<Integer>(bench, "call_10", "reply_recv_10", &[LONG]);
-    send(bench);
-    round_trips(bench);
-    cap_transfer(bench);
+    if meter::wants(&["send"]) {
+        send(bench);
+    }
+    if meter::wants(&["call_rtt", "call_rtt_10", "call_rtt_active"]) {
+        round_trips(bench);
+    }
+    if meter::wants(&["cap_transfer"]) {
+        cap_transfer(bench);
+    }
 }
 
 /// The threads that use floating point keep doing so: their benchmarks come when the others are over.
@@ -67,6 +73,9 @@ extern "C" fn client<R: Registers>(job: &'static Job) -> ! {
 
 /// Call until the server runs, and ReplyRecv until the client runs. Of several lengths the dearest is reported.
 fn one_way<R: Registers>(bench: &mut Bench, call: &str, reply_recv: &str, lengths: &[u64]) {
+    if !meter::wants(&[call, reply_recv]) {
+        return;
+    }
     let job = Job::new(&mut bench.system);
     let server = bench.stranger(server::<R>, job, 0).make_passive();
     let client = bench.worker(client::<R>, job).with_priority(OURS);

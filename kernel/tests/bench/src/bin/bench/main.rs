@@ -41,7 +41,6 @@ fn main(boot: &'static BootInfo) {
     signal::run(&mut bench);
     event::run(&mut bench);
     object::run(&mut bench);
-    object::contexts(&mut bench);
     if boot.cores() > 1 {
         remote::run(&mut bench);
     }

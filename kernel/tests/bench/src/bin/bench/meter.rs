@@ -14,12 +14,20 @@ use libsel4::println;
 
 use crate::stamp;
 
+/// The one figure to measure, for a profile: see `xtask/src/bench/profile.rs`.
+const ONLY: Option<&str> = option_env!("TERN_BENCH_ONLY");
+
 /// Samples of each figure.
-pub(crate) const SAMPLES: usize = 128;
+pub(crate) const SAMPLES: usize = if ONLY.is_some() { 8 } else { 128 };
 /// What comes before and is left out.
-pub(crate) const WARM_UP: usize = 16;
+pub(crate) const WARM_UP: usize = if ONLY.is_some() { 4 } else { 16 };
 /// Operations of a sample where they can be repeated without something in between: so the loop is in the figure.
-pub(crate) const BATCH: u64 = 10;
+pub(crate) const BATCH: u64 = if ONLY.is_some() { 1 } else { 10 };
+
+/// Whether one of these figures is wanted.
+pub(crate) fn wants(names: &[&str]) -> bool {
+    ONLY.is_none_or(|only| names.contains(&only))
+}
 
 static COUNTING: AtomicBool = AtomicBool::new(false);
 static OVERHEAD: AtomicU64 = AtomicU64::new(0);
@@ -121,7 +129,7 @@ impl Samples {
         let smallest = self.instructions.iter().min().unwrap_or(&0);
         let largest = self.instructions.iter().max().unwrap_or(&0);
         let count = self.instructions.len();
-        assert!(count >= 100, "{name}: {count} samples");
+        assert!(count >= SAMPLES, "{name}: {count} samples");
         println!(
             "bench {name} {} {smallest} {largest} {count}",
             self.median()

@@ -11,7 +11,10 @@ pub(crate) fn run(bench: &mut Bench) {
     retype(bench);
     pages(bench);
     cnode(bench);
-    revoke(bench);
+    if meter::wants(&["revoke_1000"]) {
+        revoke(bench);
+    }
+    contexts(bench);
 }
 
 fn rounds() -> core::ops::Range<usize> {
@@ -96,7 +99,7 @@ fn revoke(bench: &mut Bench) {
 }
 
 /// Takes a blocked thread's scheduling context away and gives it back; gives it its budget anew, here and elsewhere.
-pub(crate) fn contexts(bench: &mut Bench) {
+fn contexts(bench: &mut Bench) {
     let job = Job::new(&mut bench.system);
     let sleeper = bench.worker(crate::remote::sleeper, job);
     let context = sleeper.sched.cap();
