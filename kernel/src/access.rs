@@ -17,7 +17,7 @@ use core::{
 use mcs::{Refill, Refills, RefillsRef, TreeLinks};
 
 use crate::{
-    arch,
+    arch, counters,
     machine::{Machine, machine},
     masked,
     object::{
@@ -83,6 +83,7 @@ impl Kernel<'_> {
             self.system.locks[core.index()].release();
         }
         for core in self.doorbells.iter() {
+            counters::doorbell();
             arch::ring(core);
         }
     }

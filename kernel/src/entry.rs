@@ -10,7 +10,7 @@ use sel4_abi::Syscall;
 
 use crate::{
     access::Kernel,
-    arch, debug,
+    arch, counters, debug,
     fault::Fault,
     invoke::Leave,
     ipc, irq, masked,
@@ -92,6 +92,7 @@ fn enter_once(me: CoreId, cause: Cause) -> bool {
     // is not abandoned for it: a wait longer than a slice would be started again for ever.
     let entered = arch::counter();
     let mut k = Kernel::lock_all(system(), me);
+    counters::entry_all();
     masked::set_reason(&k, k.this().current, cause);
     let Some(caller) = k.this().current else {
         sched::time::stamp_unaccounted(&mut k);

@@ -10,7 +10,7 @@
 //! | [`ipc`], [`sched`] | messages, signals and faults; who runs, and who pays |
 //! | [`vspace`], [`irq`] | address spaces and interrupt lines |
 //! | [`access`], [`system`], [`smp`], [`preempt`] | the lock token, what it guards, other cores, bounded work |
-//! | [`arch`], [`boot`], [`machine`], [`print`], [`debug`], [`masked`] | processor, start, facts, console, measurement |
+//! | [`arch`], [`boot`], [`machine`], [`print`], [`debug`], [`masked`], [`counters`] | processor, start, facts, console, measurement |
 //!
 //! The library also builds on the development machine, where [`arch`] is a stand-in, for its tests.
 
@@ -31,6 +31,7 @@ pub mod boot;
 pub mod cap;
 pub mod cdt;
 pub mod config;
+pub mod counters;
 pub mod cspace;
 pub mod debug;
 pub mod delete;

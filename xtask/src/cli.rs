@@ -19,6 +19,7 @@ pub(crate) enum Command {
     Image(Image),
     Sdk(Sdk),
     Test(Test),
+    Bench(Bench),
     Matrix(Matrix),
     /// The arguments of the simulation.
     Sim(Vec<String>),
@@ -37,6 +38,7 @@ pub(crate) enum Topic {
     Sdk,
     Test,
     Conformance,
+    Bench,
     Matrix,
     Sim,
     Hostile,
@@ -44,13 +46,14 @@ pub(crate) enum Topic {
     Setup,
 }
 
-const TOPICS: [(&str, Topic); 11] = [
+const TOPICS: [(&str, Topic); 12] = [
     ("run", Topic::Run),
     ("build", Topic::Build),
     ("image", Topic::Image),
     ("sdk", Topic::Sdk),
     ("test", Topic::Test),
     ("conformance", Topic::Conformance),
+    ("bench", Topic::Bench),
     ("matrix", Topic::Matrix),
     ("sim", Topic::Sim),
     ("hostile", Topic::Hostile),
@@ -141,6 +144,18 @@ pub(crate) struct Mutants {
     pub(crate) seconds: Option<u64>,
 }
 
+/// What is shown of the figures, and where else they go.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Bench {
+    pub(crate) filter: Option<String>,
+    pub(crate) cores: Option<u32>,
+    pub(crate) json: Option<PathBuf>,
+    pub(crate) compare: Option<PathBuf>,
+    pub(crate) check: bool,
+    pub(crate) doc: bool,
+    pub(crate) profile: bool,
+}
+
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Matrix {
     pub(crate) example: Option<String>,
@@ -212,6 +227,11 @@ struct Options {
     seed: Option<u64>,
     calls: Option<u64>,
     real_time: bool,
+    json: Option<PathBuf>,
+    compare: Option<PathBuf>,
+    check: bool,
+    doc: bool,
+    profile: bool,
 }
 
 fn allowed(topic: Topic) -> (&'static [&'static str], usize) {
@@ -233,6 +253,7 @@ fn allowed(topic: Topic) -> (&'static [&'static str], usize) {
         ),
         Topic::Test => (&["release", "config", "jobs", "list"], 2),
         Topic::Conformance => (&["jobs"], 0),
+        Topic::Bench => (&["cores", "json", "compare", "check", "doc", "profile"], 1),
         Topic::Matrix => (&["smoke", "restart", "jobs", "timeout"], 1),
         Topic::Sim => (
             &[
@@ -330,6 +351,11 @@ impl Options {
             "seed" => self.seed = Some(number(name, parser)?),
             "calls" => self.calls = Some(number(name, parser)?),
             "real-time" => self.real_time = true,
+            "json" => self.json = Some(parser.value()?.into()),
+            "compare" => self.compare = Some(parser.value()?.into()),
+            "check" => self.check = true,
+            "doc" => self.doc = true,
+            "profile" => self.profile = true,
             "list" => self.list = true,
             "smoke" => self.smoke = true,
             "restart" => self.restart = true,
@@ -388,6 +414,15 @@ impl Options {
                 jobs: self.jobs,
                 write_page: true,
                 ..Test::default()
+            }),
+            Topic::Bench => Command::Bench(Bench {
+                filter: self.words.into_iter().next(),
+                cores: self.machine.cores,
+                json: self.json,
+                compare: self.compare,
+                check: self.check,
+                doc: self.doc,
+                profile: self.profile,
             }),
             Topic::Matrix => Command::Matrix(Matrix {
                 example: self.words.into_iter().next(),
@@ -521,6 +556,22 @@ mod tests {
     }
 
     #[test]
+    fn bench_takes_every_option() {
+        let line = "bench call --cores 4 --json a --compare b --check --doc --profile";
+        let expected = Bench {
+            filter: Some("call".into()),
+            cores: Some(4),
+            json: Some("a".into()),
+            compare: Some("b".into()),
+            check: true,
+            doc: true,
+            profile: true,
+        };
+        assert_eq!(parse_line(line).unwrap(), Command::Bench(expected));
+        assert!(mistake("bench --locks all").contains("--compare"));
+    }
+
+    #[test]
     fn no_time_out_can_be_asked_for() {
         assert_eq!(run("run hello --timeout 0").timeout, Some(None));
         assert_eq!(run("run hello").root, Root::Example("hello".into()));
@@ -542,7 +593,7 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         assert!(mistake("fly").contains(
-            "run, build, image, sdk, test, conformance, matrix, sim, hostile, mutants, setup, help"
+            "run, build, image, sdk, test, conformance, bench, matrix, sim, hostile, mutants, setup, help"
         ));
         assert!(mistake("run --core 2").contains("--cores"));
         assert!(mistake("run --cores two").contains("--cores takes a number, not 'two'"));
@@ -569,7 +620,7 @@ mod tests {
         for (name, topic) in TOPICS {
             assert!(crate::help::text(topic).contains(&format!("cargo xtask {name}")));
         }
-        for topic in [Topic::Run, Topic::Sdk, Topic::Hostile] {
+        for topic in [Topic::Run, Topic::Sdk, Topic::Bench, Topic::Hostile] {
             for option in allowed(topic).0 {
                 assert!(crate::help::text(topic).contains(&format!("--{option}")));
             }

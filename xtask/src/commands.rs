@@ -8,7 +8,7 @@ use crate::config::KernelConfig;
 use crate::failure::{Context, Failure, Result};
 use crate::qemu::{self, Boot, Console, End, Finished, Limits};
 use crate::setup::{self, Need};
-use crate::workspace::{EXAMPLES, TARGET_TESTS, Workspace};
+use crate::workspace::{BENCH, EXAMPLES, TARGET_TESTS, Workspace};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -183,7 +183,7 @@ pub(crate) fn build(workspace: &Workspace, options: &cli::Build) -> Result<()> {
     let profile = Profile::from_release(options.release);
     let given = KernelConfig::read(&workspace.root)?.with(&options.config)?;
     setup::ensure(workspace, Need::Targets)?;
-    for package in [EXAMPLES, TARGET_TESTS] {
+    for package in [EXAMPLES, TARGET_TESTS, BENCH] {
         let known = workspace.root_tasks(package)?;
         let names: BTreeSet<&str> = known.iter().map(|(name, _)| name.as_str()).collect();
         if !names.is_empty() {

@@ -11,6 +11,7 @@ pub(crate) fn text(topic: Topic) -> &'static str {
         Topic::Sdk => SDK,
         Topic::Test => TEST,
         Topic::Conformance => CONFORMANCE,
+        Topic::Bench => BENCH,
         Topic::Matrix => MATRIX,
         Topic::Sim => SIM,
         Topic::Hostile => HOSTILE,
@@ -28,6 +29,7 @@ cargo xtask builds Tern, runs it in QEMU, and tests it.
     cargo xtask image           write a bootable image file
     cargo xtask sdk             write what programs that are built elsewhere need to know
     cargo xtask conformance     run the tests of the target and write docs/conformance.md
+    cargo xtask bench           measure what operations of the kernel cost, in instructions
     cargo xtask matrix          boot one example on every kind of machine, many times
     cargo xtask sim             run the kernel on a simulated machine, at random, and check every step
     cargo xtask hostile         let threads do anything they can, on all cores, for long
@@ -129,6 +131,20 @@ Runs all tests of the target, as `cargo xtask test target` does, and writes docs
 interface (kernel/tests/conformance), the tests that check it, and the result. `test` compares that page instead.
 
     --jobs N             QEMUs at the same time (default: 2, or 1 on a machine with one core)";
+
+const BENCH: &str = "\
+cargo xtask bench [FILTER] [OPTIONS]
+
+Measures what operations of the kernel cost, in instructions, on a machine with 1 core and on one with 4, and prints the
+figures beside the project's aims and seL4's. Everything is measured each time, twice, and the two runs have to agree;
+FILTER is a part of the names of the figures to print. docs/performance.md says what each means.
+
+    --cores N            measure on one machine, with this number of cores
+    --json FILE          write the figures into a file too, all of them
+    --compare FILE       print what has changed against a file that --json wrote
+    --check              fail if a figure is above its aim; else that is only said
+    --doc                write the tables of docs/performance.md
+    --profile            where the instructions of one figure go, by function; FILTER is its whole name";
 
 const MATRIX: &str = "\
 cargo xtask matrix [EXAMPLE] [--smoke] [--restart] [--jobs N] [--timeout SECONDS]

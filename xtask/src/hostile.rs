@@ -39,7 +39,11 @@ pub(crate) fn run(workspace: &Workspace, options: &cli::Hostile) -> Result<()> {
     let name = if options.soak { "soak" } else { "obj_hostile" };
     let only = BTreeSet::from([name]);
     let numbers = numbers(options);
-    let root = builder::root_tasks_with(workspace, TARGET_TESTS, &only, variant.profile, numbers)?
+    let numbers: Vec<(&str, &str)> = numbers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    let root = builder::root_tasks_with(workspace, TARGET_TESTS, &only, variant.profile, &numbers)?
         .join(name);
     let system = builder::system(workspace, &variant)?;
     let image = system.image(board, &root)?;

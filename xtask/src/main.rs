@@ -5,6 +5,7 @@
 //! is compiled.
 
 mod backtrace;
+mod bench;
 mod boards;
 mod builder;
 mod cli;
@@ -51,6 +52,7 @@ fn perform(command: Command) -> Result<()> {
         Command::Image(image) => commands::image(&workspace, &image),
         Command::Sdk(sdk) => sdk::run(&workspace, &sdk),
         Command::Test(test) => testing::run(&workspace, &test),
+        Command::Bench(options) => bench::run(&workspace, &options),
         Command::Matrix(matrix) => matrix::run(&workspace, &matrix),
         Command::Sim(arguments) => commands::simulate(&workspace, &arguments),
         Command::Hostile(options) => hostile::run(&workspace, &options),

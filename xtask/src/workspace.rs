@@ -12,6 +12,9 @@ pub(crate) const EXAMPLES: &str = "tern-examples";
 /// The package of root tasks that each test one behaviour.
 pub(crate) const TARGET_TESTS: &str = "tern-target-tests";
 
+/// The package of the root task that measures.
+pub(crate) const BENCH: &str = "tern-bench";
+
 /// The paths of one checkout.
 pub(crate) struct Workspace {
     pub(crate) root: PathBuf,
@@ -63,6 +66,7 @@ impl Workspace {
     fn sources(&self, package: &str) -> PathBuf {
         match package {
             EXAMPLES => self.root.join("examples/src/bin"),
+            BENCH => self.root.join("kernel/tests/bench/src/bin"),
             _ => self.root.join("kernel/tests/target/src/bin"),
         }
     }

@@ -5,7 +5,7 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use crate::arch;
+use crate::{arch, config::BENCH_COUNTERS, counters};
 
 /// The largest exclusive-reservation granule (CTR_EL0.ERG) that an implementation may have. Locks are padded to it,
 /// so that no store to neighbouring data breaks the reservation of a core that takes a ticket.
@@ -32,6 +32,9 @@ impl TicketLock {
 
     pub fn acquire(&self) {
         let ticket = self.enqueue();
+        if BENCH_COUNTERS && !self.is_served(ticket) {
+            counters::lock_wait();
+        }
         arch::wait_until_equal(&self.serving, ticket);
     }
 

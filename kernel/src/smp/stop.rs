@@ -14,6 +14,8 @@ use core::sync::atomic::Ordering;
 use crate::{
     access::Kernel,
     arch,
+    config::BENCH_COUNTERS,
+    counters,
     invoke::Leave,
     object::{ReplyRef, ScRef, TcbRef, ThreadState},
     sched,
@@ -72,6 +74,9 @@ impl Stopper {
     pub fn queue(system: &'static System, me: CoreId, mut park: impl FnMut()) -> Queued {
         let hold = &system.flags[me.index()].hold;
         let ticket = system.stop.enqueue();
+        if BENCH_COUNTERS && !system.stop.is_served(ticket) {
+            counters::lock_wait();
+        }
         let mut parked = false;
         while !system.stop.is_served(ticket) {
             if hold.load(Ordering::Acquire) {
