@@ -168,14 +168,16 @@ fn leave(mut k: Kernel<'_>, stopper: Option<Stopper>) -> After {
 fn act(k: &mut Kernel<'_>, caller: TcbRef, call: Call) -> Result<(), Leave> {
     match call {
         Call::Wait => {
-            if !core::mem::take(&mut k.get_mut(caller).woken) {
-                k.get_mut(caller).state = ThreadState::Inactive;
+            let thread = k.get_mut(caller);
+            match thread.woken.checked_sub(1) {
+                Some(fewer) => thread.woken = fewer,
+                None => thread.state = ThreadState::Inactive,
             }
         }
         Call::Wake(other) => {
             let other = TcbRef::nth(other);
             if k.get(other).finished || k.get(other).state != ThreadState::Inactive {
-                k.get_mut(other).woken = true;
+                k.get_mut(other).woken += 1;
             } else {
                 k.get_mut(other).state = ThreadState::Running;
                 let core = CoreId(other.index() as u16);

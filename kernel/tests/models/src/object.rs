@@ -47,8 +47,8 @@ pub struct Tcb {
     pub state: ThreadState,
     /// How many of its calls are done: the next one is what its registers hold.
     pub done: usize,
-    /// It was woken before it waited.
-    pub woken: bool,
+    /// How often it was woken before it waited.
+    pub woken: u32,
     /// It will not run again.
     pub finished: bool,
 }
@@ -58,7 +58,7 @@ impl Tcb {
         Self {
             state: ThreadState::Running,
             done: 0,
-            woken: false,
+            woken: 0,
             finished: false,
         }
     }

@@ -106,25 +106,25 @@ fn a_look_that_ends_after_the_release_loses_a_doorbell() {
 #[test]
 fn stopping() {
     let real = Variant::Real;
-    run("change", real, Some(3), &[&[Change(1), Finish], &[Finish]]).unwrap();
+    run("change", real, Some(2), &[&[Change(1), Finish], &[Finish]]).unwrap();
     run(
         "suspend",
         real,
-        Some(3),
+        Some(1),
         &[&[Suspend(1), Finish], &[Wake(0), Finish]],
     )
     .unwrap();
     run(
         "change each other",
         real,
-        Some(2),
+        Some(1),
         &[&[Change(1), Finish], &[Change(0), Finish]],
     )
     .unwrap();
     run(
         "suspend each other",
         real,
-        Some(2),
+        Some(1),
         &[&[Suspend(1), Finish], &[Suspend(0), Finish]],
     )
     .unwrap();
@@ -149,7 +149,7 @@ fn stopping() {
     run(
         "change and wake",
         real,
-        Some(2),
+        Some(1),
         &[&[Change(1), Wake(1), Finish], &[Wait, Finish]],
     )
     .unwrap();
@@ -161,7 +161,7 @@ fn stopping_without_the_stop_lock_deadlocks() {
     let wrong = run(
         "no stop lock",
         variant,
-        Some(2),
+        Some(1),
         &[&[Change(1), Finish], &[Change(0), Finish]],
     )
     .unwrap_err();
