@@ -5,6 +5,8 @@
 //! everywhere, whatever the speed of the cores.
 
 pub mod fifo;
+pub mod migration;
+pub mod objects;
 pub mod protocol;
 
 use std::{
