@@ -7,10 +7,11 @@ use tern_models::explicit::{
         Op::{self, Call, DeleteContext, DeleteReply, DeleteThread, Move, ReplyRecv},
         Variant,
     },
+    search,
 };
 
 /// A thread that runs on a core to the end of its program, whatever happens.
-const fn active(core: usize, program: &'static [Op]) -> Role {
+const fn active(core: usize, program: &[Op]) -> Role<'_> {
     Role {
         core: Some(core),
         program,
@@ -20,14 +21,14 @@ const fn active(core: usize, program: &'static [Op]) -> Role {
 }
 
 /// A thread that others stop, or whose chain they break.
-const fn victim(core: usize, program: &'static [Op]) -> Role {
+const fn victim(core: usize, program: &[Op]) -> Role<'_> {
     Role {
         must_finish: false,
         ..active(core, program)
     }
 }
 
-const fn server(program: &'static [Op]) -> Role {
+const fn server(program: &[Op]) -> Role<'_> {
     Role {
         core: None,
         program,
@@ -37,7 +38,7 @@ const fn server(program: &'static [Op]) -> Role {
 }
 
 /// Serves endpoint 0, with the help of the other one.
-const FRONT: Role = server(&[
+const FRONT: Role<'static> = server(&[
     ReplyRecv {
         endpoint: 0,
         reply: 0,
@@ -45,21 +46,21 @@ const FRONT: Role = server(&[
     Call(1),
 ]);
 /// Serves endpoint 1 by itself.
-const BACK: Role = server(&[ReplyRecv {
+const BACK: Role<'static> = server(&[ReplyRecv {
     endpoint: 1,
     reply: 1,
 }]);
 /// Serves endpoint 0 by itself.
-const ALONE: Role = server(&[ReplyRecv {
+const ALONE: Role<'static> = server(&[ReplyRecv {
     endpoint: 0,
     reply: 0,
 }]);
 
-fn run(name: &str, variant: Variant, roles: &[Role]) -> Result<Explored, Found> {
+fn run(name: &str, variant: Variant, roles: &[Role<'_>]) -> Result<Explored, Found> {
     explore(name, &Migration { variant, roles })
 }
 
-fn real(name: &str, roles: &[Role]) {
+fn real(name: &str, roles: &[Role<'_>]) {
     run(name, Variant::Real, roles).unwrap_or_else(|found| panic!("{found}"));
 }
 
@@ -220,8 +221,78 @@ fn threads_move_themselves_and_each_other() {
     );
 }
 
+/// What threads 0 and 1 may do to themselves, each other, the two servers and their chain.
+const OPS: [Op; 14] = [
+    Call(0),
+    Call(1),
+    Move { sc: 0, core: 0 },
+    Move { sc: 0, core: 1 },
+    Move { sc: 0, core: 2 },
+    Move { sc: 1, core: 0 },
+    Move { sc: 1, core: 2 },
+    DeleteContext(0),
+    DeleteContext(1),
+    DeleteReply(0),
+    DeleteReply(1),
+    DeleteThread(0),
+    DeleteThread(1),
+    DeleteThread(2),
+];
+
+fn sweep<'a>(name: &str, scenarios: impl Iterator<Item = Vec<Role<'a>>>) {
+    let (mut models, mut states) = (0, 0);
+    for roles in scenarios {
+        let model = Migration {
+            variant: Variant::Real,
+            roles: &roles,
+        };
+        let explored = search(&model).unwrap_or_else(|found| panic!("{roles:?}: {found}"));
+        models += 1;
+        states += explored.states;
+    }
+    println!("{name}: {models} models, {states} states");
+}
+
+#[test]
+fn any_two_operations_during_a_call_chain() {
+    let programs = OPS.iter().flat_map(|&a| OPS.map(|b| [a, b]));
+    let programs: Vec<[Op; 2]> = programs.collect();
+    let scenarios = programs
+        .iter()
+        .map(|program| vec![victim(0, &[Call(0)]), victim(2, program), FRONT, BACK]);
+    sweep("a chain and any two operations", scenarios);
+}
+
+#[test]
+fn any_operations_of_two_threads() {
+    let programs = OPS.iter().flat_map(|&a| OPS.map(|b| [a, b]));
+    let programs: Vec<[Op; 2]> = programs.collect();
+    let scenarios = OPS.iter().flat_map(|op| {
+        programs.iter().map(|program| {
+            let first = core::slice::from_ref(op);
+            vec![victim(0, first), victim(1, program), FRONT, BACK]
+        })
+    });
+    sweep("any operation against any two", scenarios);
+}
+
+#[test]
+fn any_operation_of_each_of_three_threads() {
+    let scenarios = OPS.iter().flat_map(|a| {
+        OPS.iter().flat_map(move |b| {
+            OPS.iter().map(move |c| {
+                let program = core::slice::from_ref;
+                let threads = [(0, a), (1, b), (2, c)];
+                let roles = threads.map(|(core, op)| victim(core, program(op)));
+                roles.into_iter().chain([ALONE]).collect()
+            })
+        })
+    });
+    sweep("any operation of three threads", scenarios);
+}
+
 /// What the explorer finds in a variant.
-fn defect(name: &str, variant: Variant, roles: &[Role]) -> String {
+fn defect(name: &str, variant: Variant, roles: &[Role<'_>]) -> String {
     match run(name, variant, roles).unwrap_err().defect {
         Defect::Wrong(rule) => rule,
         other => panic!("{other:?}"),

@@ -16,11 +16,11 @@ use super::{
 
 /// A thread of a scenario.
 #[derive(Clone, Copy, Debug)]
-pub struct Role {
+pub struct Role<'a> {
     /// The core of its context, which has the thread's number. None: passive, and begins by waiting at the endpoint of
     /// the program's first operation, with its reply object.
     pub core: Option<usize>,
-    pub program: &'static [Op],
+    pub program: &'a [Op],
     /// The program begins again after its last operation.
     pub repeats: bool,
     /// It has to come to the end of its program, in every order.
@@ -29,7 +29,7 @@ pub struct Role {
 
 pub struct Migration<'a> {
     pub variant: Variant,
-    pub roles: &'a [Role],
+    pub roles: &'a [Role<'a>],
 }
 
 impl Model for Migration<'_> {

@@ -6,6 +6,7 @@
 
 pub mod fifo;
 pub mod migration;
+pub mod narrow;
 pub mod objects;
 pub mod protocol;
 
@@ -93,7 +94,8 @@ pub fn explore<M: Model>(name: &str, model: &M) -> Result<Explored, Found> {
     outcome
 }
 
-fn search<M: Model>(model: &M) -> Result<Explored, Found> {
+/// As [`explore`], silently.
+pub fn search<M: Model>(model: &M) -> Result<Explored, Found> {
     let mut numbers = HashMap::new();
     let mut ways = vec![Way {
         from: 0,
