@@ -11,12 +11,13 @@ use std::{
     },
 };
 
-pub use loom::sync::atomic::{AtomicBool, Ordering};
+pub use loom::sync::atomic::Ordering;
 
 use crate::arch;
 
 std::thread_local! {
     static WEAKENED: Cell<Option<Ordering>> = const { Cell::new(None) };
+    static FLAGS_RELAXED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// From now on accesses to lock words with this order are relaxed: a defect that has to be found. `None`: none are.
@@ -24,11 +25,41 @@ pub fn weaken(order: Option<Ordering>) {
     WEAKENED.set(order);
 }
 
+/// From now on all accesses to a core's flags are relaxed, or as the kernel has them.
+pub fn relax_flags(relaxed: bool) {
+    FLAGS_RELAXED.set(relaxed);
+}
+
 fn actual(order: Ordering) -> Ordering {
     if WEAKENED.get() == Some(order) {
         Ordering::Relaxed
     } else {
         order
+    }
+}
+
+/// A flag of a core.
+pub struct AtomicBool(loom::sync::atomic::AtomicBool);
+
+impl AtomicBool {
+    pub fn new(value: bool) -> Self {
+        Self(loom::sync::atomic::AtomicBool::new(value))
+    }
+
+    fn actual(order: Ordering) -> Ordering {
+        if FLAGS_RELAXED.get() {
+            Ordering::Relaxed
+        } else {
+            order
+        }
+    }
+
+    pub fn load(&self, order: Ordering) -> bool {
+        self.0.load(Self::actual(order))
+    }
+
+    pub fn store(&self, value: bool, order: Ordering) {
+        self.0.store(value, Self::actual(order));
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::cell::Cell;
 
-use loom::{cell::UnsafeCell, sync::atomic::AtomicBool};
+use loom::cell::UnsafeCell;
 
 use crate::{
     arch::{Event, Monitors},
     object::{Tcb, TcbRef},
     smp::lock::TicketLock,
+    sync::AtomicBool,
 };
 
 /// What a model is about: set before loom starts, the same in all executions.

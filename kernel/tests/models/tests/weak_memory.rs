@@ -3,7 +3,10 @@
 use tern_models::{
     check::{Order, locks, run},
     entry::Call::{Change, Finish, Suspend, Wait, Wake},
-    sync::Ordering::{Acquire, Release},
+    sync::{
+        Ordering::{Acquire, Release},
+        relax_flags,
+    },
     system::Variant,
 };
 
@@ -110,7 +113,7 @@ fn stopping() {
     run(
         "suspend",
         real,
-        Some(1),
+        Some(2),
         &[&[Suspend(1), Finish], &[Wake(0), Finish]],
     )
     .unwrap();
@@ -124,7 +127,7 @@ fn stopping() {
     run(
         "suspend each other",
         real,
-        Some(1),
+        Some(2),
         &[&[Suspend(1), Finish], &[Suspend(0), Finish]],
     )
     .unwrap();
@@ -142,10 +145,37 @@ fn stopping() {
     run(
         "change and wake",
         real,
-        Some(1),
+        Some(2),
         &[&[Change(1), Wake(1), Finish], &[Wait, Finish]],
     )
     .unwrap();
+}
+
+/// So nothing here depends on what loom does not model of sequentially consistent accesses.
+#[test]
+fn flags_need_no_order_of_their_own() {
+    let real = Variant::Real;
+    relax_flags(true);
+    let wakes = run(
+        "wake, relaxed flags",
+        real,
+        Some(3),
+        &[&[Wake(1), Finish], &[Wait, Finish]],
+    );
+    let stops = run(
+        "change, relaxed flags",
+        real,
+        Some(2),
+        &[&[Change(1), Finish], &[Finish]],
+    );
+    let both = run(
+        "change each other, relaxed flags",
+        real,
+        Some(1),
+        &[&[Change(1), Finish], &[Change(0), Finish]],
+    );
+    relax_flags(false);
+    assert!(wakes.is_ok() && stops.is_ok() && both.is_ok());
 }
 
 #[test]

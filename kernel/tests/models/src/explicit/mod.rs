@@ -5,6 +5,7 @@
 //! everywhere, whatever the speed of the cores.
 
 pub mod fifo;
+mod hash;
 pub mod migration;
 pub mod narrow;
 pub mod objects;
@@ -96,7 +97,7 @@ pub fn explore<M: Model>(name: &str, model: &M) -> Result<Explored, Found> {
 
 /// As [`explore`], silently.
 pub fn search<M: Model>(model: &M) -> Result<Explored, Found> {
-    let mut numbers = HashMap::new();
+    let mut numbers = HashMap::with_hasher(hash::Quick);
     let mut ways = vec![Way {
         from: 0,
         name: None,
