@@ -11,6 +11,7 @@
 //! The tests (`tests/`) also check that the checkers find what goes wrong in variants that look right. Nothing here is
 //! part of the kernel, and the kernel contains nothing for it but the name `crate::sync` for its atomics.
 
+#![deny(unsafe_code)]
 #![allow(
     unreachable_pub,
     reason = "the kernel's source files are made part of this crate, and follow the kernel's rule"

@@ -107,8 +107,6 @@ struct Core {
     woken: u8,
     /// [`Variant::MarkAndRestart`]: which threads want this one off.
     marks: u8,
-    /// How often it was changed, and whether others did so while it was live: never.
-    changed: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -153,7 +151,6 @@ impl Model for Protocol {
             done: 0,
             woken: 0,
             marks: 0,
-            changed: 0,
         };
         State {
             locks: [Fifo::default(); CORES],
@@ -188,8 +185,8 @@ impl Model for Protocol {
                 At::Over => {}
                 _ => {
                     let mut next = *state;
-                    if let Some((name, outcome)) = self.step(&mut next, me) {
-                        take(Name(me, name), outcome.map(|()| next));
+                    if let Some(name) = self.step(&mut next, me) {
+                        take(Name(me, name), Ok(next));
                     }
                 }
             }
@@ -247,9 +244,8 @@ impl Protocol {
     }
 
     /// The next step of a core inside the kernel, unless it waits.
-    fn step(&self, state: &mut State, me: usize) -> Option<(&'static str, Result<(), String>)> {
+    fn step(&self, state: &mut State, me: usize) -> Option<&'static str> {
         let at = state.cores[me].at;
-        let mut outcome = Ok(());
         let name = match at {
             At::User | At::Idle | At::Over => return None,
             At::Entry => {
@@ -271,7 +267,7 @@ impl Protocol {
                     state.cores[me].at = At::Lock(nth + 1, then);
                     "queues for a lock"
                 } else {
-                    outcome = self.under_locks(state, me, then);
+                    self.under_locks(state, me, then);
                     match then {
                         Then::Act => "acts",
                         Then::Leave => "leaves",
@@ -368,7 +364,7 @@ impl Protocol {
                 "lets others stop cores"
             }
         };
-        Some((name, outcome))
+        Some(name)
     }
 
     fn send_event(&self, state: &mut State, me: usize) {
@@ -415,11 +411,11 @@ impl Protocol {
         state.cores[..self.cores()].iter().all(|core| core.finished)
     }
 
-    fn under_locks(&self, state: &mut State, me: usize, then: Then) -> Result<(), String> {
+    fn under_locks(&self, state: &mut State, me: usize, then: Then) {
         match then {
             Then::Leave => self.leave(state, me),
             Then::Act if !state.cores[me].live => self.leave(state, me),
-            Then::Act => match self.act(state, me)? {
+            Then::Act => match self.act(state, me) {
                 None => self.leave(state, me),
                 Some(target) if self.variant == Variant::MarkAndRestart => {
                     state.cores[target].marks |= 1 << me;
@@ -448,7 +444,6 @@ impl Protocol {
                 }
             }
         }
-        Ok(())
     }
 
     /// Mirrors `entry::leave`.
@@ -502,7 +497,7 @@ impl Protocol {
     }
 
     /// The thread's next call: done, or the core that has to be stopped for it.
-    fn act(&self, state: &mut State, me: usize) -> Result<Option<usize>, String> {
+    fn act(&self, state: &mut State, me: usize) -> Option<usize> {
         let call = self.programs[me][state.cores[me].done as usize];
         match call {
             Call::Wait => match state.cores[me].woken.checked_sub(1) {
@@ -519,13 +514,8 @@ impl Protocol {
             }
             Call::Change(other) | Call::Suspend(other) => {
                 if state.cores[other].live {
-                    return Ok(Some(other));
+                    return Some(other);
                 }
-                let inside = matches!(state.cores[other].at, At::User);
-                if inside {
-                    return Err("a live thread was changed".into());
-                }
-                state.cores[other].changed += 1;
                 if state.cores[other].marks & (1 << me) != 0 {
                     state.cores[other].marks &= !(1 << me);
                     self.poke(state, me, other);
@@ -537,7 +527,7 @@ impl Protocol {
             Call::Finish => self.finish(state, me, me),
         }
         state.cores[me].done += 1;
-        Ok(None)
+        None
     }
 
     fn finish(&self, state: &mut State, me: usize, thread: usize) {
