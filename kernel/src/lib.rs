@@ -9,7 +9,7 @@
 //! | [`object`] | the objects behind them |
 //! | [`ipc`], [`sched`] | messages, signals and faults; who runs, and who pays |
 //! | [`vspace`], [`irq`] | address spaces and interrupt lines |
-//! | [`access`], [`system`], [`smp`], [`preempt`] | the lock token, what it guards, other cores, bounded work |
+//! | [`access`], [`system`], [`smp`], [`sync`], [`preempt`] | the lock token, what it guards, other cores, bounded work |
 //! | [`arch`], [`boot`], [`machine`], [`print`], [`debug`], [`masked`], [`counters`] | processor, start, facts, console, measurement |
 //!
 //! The library also builds on the development machine, where [`arch`] is a stand-in, for its tests.
@@ -50,6 +50,7 @@ pub mod print;
 pub mod registers;
 pub mod sched;
 pub mod smp;
+pub mod sync;
 pub mod syscall;
 pub mod system;
 pub mod types;

@@ -3,9 +3,12 @@
 //! Order: acquire on entry, release on exit, nothing stronger; the data that a lock guards is plain. Taking a ticket
 //! needs no order of its own, because only the later acquire reads anything.
 
-use core::sync::atomic::{AtomicU32, Ordering};
-
-use crate::{arch, config::BENCH_COUNTERS, counters};
+use crate::{
+    arch,
+    config::BENCH_COUNTERS,
+    counters,
+    sync::{AtomicU32, Ordering},
+};
 
 /// The largest exclusive-reservation granule (CTR_EL0.ERG) that an implementation may have. Locks are padded to it,
 /// so that no store to neighbouring data breaks the reservation of a core that takes a ticket.
