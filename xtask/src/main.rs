@@ -10,10 +10,12 @@ mod builder;
 mod cli;
 mod commands;
 mod config;
+mod coverage;
 mod elf;
 mod failure;
 mod help;
 mod image;
+mod long;
 mod matrix;
 mod mutants;
 mod qemu;
@@ -51,7 +53,8 @@ fn perform(command: Command) -> Result<()> {
         Command::Sdk(sdk) => sdk::run(&workspace, &sdk),
         Command::Test(test) => testing::run(&workspace, &test),
         Command::Matrix(matrix) => matrix::run(&workspace, &matrix),
-        Command::Sim(arguments) => commands::simulate(&workspace, &arguments),
+        Command::Sim(sim) => commands::simulate(&workspace, &sim),
+        Command::Coverage(coverage) => coverage::run(&workspace, &coverage),
         Command::Mutants(options) => mutants::run(&workspace, &options),
         Command::Setup => {
             setup::ensure(&workspace, Need::Everything)?;

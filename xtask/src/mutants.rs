@@ -111,7 +111,8 @@ fn read(root: &Path, file: &Path) -> Result<String> {
     fs::read_to_string(&path).doing("read", &path)
 }
 
-fn tracked(workspace: &Workspace) -> Result<Vec<PathBuf>> {
+/// The files of the checkout, as they are named there.
+pub(crate) fn tracked(workspace: &Workspace) -> Result<Vec<PathBuf>> {
     let output = Command::new("git")
         .current_dir(&workspace.root)
         .args(["ls-files", "-z"])
@@ -119,7 +120,7 @@ fn tracked(workspace: &Workspace) -> Result<Vec<PathBuf>> {
         .running("git ls-files")?;
     if !output.status.success() {
         return Err(Failure::new(
-            "git ls-files failed: the mutants need a git checkout",
+            "git ls-files failed: this needs a git checkout",
         ));
     }
     let text = String::from_utf8_lossy(&output.stdout);

@@ -18,6 +18,8 @@ struct Options {
     seconds: Option<u64>,
     trace: bool,
     model: bool,
+    /// Ends with a line for a program to read.
+    report: bool,
 }
 
 fn options() -> Result<Options, lexopt::Error> {
@@ -29,6 +31,7 @@ fn options() -> Result<Options, lexopt::Error> {
         seconds: None,
         trace: false,
         model: true,
+        report: false,
     };
     let mut parser = Parser::from_env();
     while let Some(argument) = parser.next()? {
@@ -38,6 +41,7 @@ fn options() -> Result<Options, lexopt::Error> {
             Long("cores") => options.cores = vec![parser.value()?.parse()?],
             Long("steps") => options.steps = Some(parser.value()?.parse()?),
             Long("no-model") => options.model = false,
+            Long("report") => options.report = true,
             Long("trace") => options.trace = true,
             Long("seconds") => options.seconds = Some(parser.value()?.parse()?),
             other => return Err(other.unexpected()),
@@ -102,6 +106,14 @@ fn main() -> ExitCode {
     );
     if tally.sections > 0 {
         tell_tally(&tally);
+    }
+    if options.report {
+        println!(
+            "report: seeds={runs} steps={steps} milliseconds={} sections={} judged={}",
+            start.elapsed().as_millis(),
+            tally.sections,
+            tally.judged
+        );
     }
     ExitCode::SUCCESS
 }
