@@ -152,7 +152,7 @@ seed. When one goes wrong, the command that repeats it is printed, and the decis
     --seed N       the first seed (default: 1)
     --seeds N      how many (default: 1, or as many as there is time for with --seconds)
     --cores N      number of cores (default: by the seed: 2, 3, 4, 1 or 8)
-    --steps N      decisions in a run (default: 2000, and 20000 for every eighth seed)
+    --steps N      decisions in a run (default: 2000, and 20000 for every seventh seed)
     --seconds S    begin no further run after this time
     --trace        print every decision
     --no-model     do not compare with the sequential model: twice as fast

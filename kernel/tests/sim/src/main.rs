@@ -82,7 +82,7 @@ fn main() -> ExitCode {
             // Most runs are short, so that they begin in many ways. Some are long.
             steps: options
                 .steps
-                .unwrap_or(if seed % 8 == 0 { 20_000 } else { 2_000 }),
+                .unwrap_or(if seed % 7 == 0 { 20_000 } else { 2_000 }),
             model: options.model,
         };
         let outcome = run::from_seed(&ram, plan);

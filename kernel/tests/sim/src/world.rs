@@ -17,6 +17,7 @@ use tern_kernel::boot::memory::Memory;
 use tern_kernel::boot::root::{self, Image};
 use tern_kernel::cap::Cap;
 use tern_kernel::object::{ObjRef, TcbSlot};
+use tern_kernel::print;
 use tern_kernel::system::System;
 use tern_kernel::types::CoreId;
 use tern_kernel::vspace::{self, entry::Target};
@@ -42,8 +43,19 @@ pub const TABLES: usize = 4;
 pub const VSPACES: usize = 2;
 pub const CNODES: usize = 2;
 pub const UNTYPEDS: usize = 2;
+/// Untypeds of the size of an ASID pool.
+pub const PIECES: usize = 2;
+/// A large frame and a huge one, of a device's memory.
+pub const LARGE: usize = 1;
+pub const HUGE: usize = 1;
+/// Slots for ASID pools, and for capabilities that send software interrupts.
+pub const POOLS: usize = 2;
+pub const SGIS: usize = 2;
 pub const BADGED: usize = 10;
 pub const SCRATCH: usize = 20;
+/// Lines with a handler from the beginning, and the first of them.
+pub const HANDLERS: usize = 2;
+pub const FIRST_HANDLED: u32 = 40;
 /// Log of the slots of a CNode, and of the bytes of an untyped.
 pub const CNODE_BITS: u64 = 3;
 pub const UNTYPED_BITS: u64 = 14;
@@ -70,6 +82,10 @@ impl Ram {
         let mut board = BoardInfo::empty();
         board.memory.add(ram).expect("room for one region");
         board.gic.distributor = Region::new(0x800_0000, 0x801_0000);
+        let firmware = Region::new(0x801_0000, 0x802_0000);
+        board.reserved.add(firmware).expect("room for one region");
+        // What stands in it does not matter here: the kernel only copies it.
+        let tree = Region::new(self.start + PAGE, self.start + 2 * PAGE);
         let handover = Handover {
             magic: handover::MAGIC,
             version: handover::VERSION,
@@ -85,14 +101,18 @@ impl Ram {
             offset: self.start.wrapping_sub(CODE),
             entry: CODE,
         };
-        let mut memory = Memory::new(&handover, &[image.memory], 1 << 30);
+        // Devices have room for a huge page.
+        let mut memory = Memory::new(&handover, &[image.memory, tree], 1 << 32);
         if memory.ram.is_empty() {
             // This process' memory lies above any real machine's.
             memory.ram.add(ram).expect("room for one region");
-            memory.ram.subtract(image.memory).expect("room for two");
+            for kept in [image.memory, tree] {
+                memory.ram.subtract(kept).expect("room for three");
+            }
         }
+        print::free_console();
         let mut k = Kernel::lock_all(system, CoreId::BOOT);
-        root::create(&mut k, image, Region::EMPTY, memory);
+        root::create(&mut k, image, tree, memory);
         k.release();
     }
 }
@@ -101,6 +121,8 @@ impl Ram {
 #[derive(Clone, Debug, Default)]
 pub struct World {
     pub untyped: u64,
+    /// An untyped of memory that is a device's.
+    pub device: u64,
     pub controls: Range<u64>,
     pub tcbs: Range<u64>,
     pub contexts: Range<u64>,
@@ -112,8 +134,13 @@ pub struct World {
     pub vspaces: Range<u64>,
     pub cnodes: Range<u64>,
     pub untypeds: Range<u64>,
+    pub pieces: Range<u64>,
+    pub large: Range<u64>,
+    pub huge: Range<u64>,
     pub handlers: Range<u64>,
     pub badged: Range<u64>,
+    pub pools: Range<u64>,
+    pub sgis: Range<u64>,
     pub scratch: Range<u64>,
 }
 
@@ -135,14 +162,17 @@ impl World {
             next += count as u64;
             start..next
         };
-        let largest = (info.untyped.start..info.untyped.end)
-            .zip(&info.untyped_list)
-            .filter(|(_, piece)| piece.is_device == 0)
-            .max_by_key(|(_, piece)| piece.size_bits)
-            .map(|(slot, _)| slot)
-            .expect("memory");
+        let largest = |device: u8| {
+            (info.untyped.start..info.untyped.end)
+                .zip(&info.untyped_list)
+                .filter(|(_, piece)| piece.is_device == device)
+                .max_by_key(|(_, piece)| piece.size_bits)
+                .map(|(slot, _)| slot)
+                .expect("memory")
+        };
         let world = Self {
-            untyped: largest,
+            untyped: largest(0),
+            device: largest(1),
             controls: info.sched_control.start..info.sched_control.end,
             tcbs: slots(THREADS),
             contexts: slots(CONTEXTS),
@@ -154,8 +184,13 @@ impl World {
             vspaces: slots(VSPACES),
             cnodes: slots(CNODES),
             untypeds: slots(UNTYPEDS),
-            handlers: slots(2),
+            pieces: slots(PIECES),
+            large: slots(LARGE),
+            huge: slots(HUGE),
+            handlers: slots(HANDLERS),
             badged: slots(BADGED),
+            pools: slots(POOLS),
+            sgis: slots(SGIS),
             scratch: slots(SCRATCH),
         };
         for (kind, bits, range) in world.kinds() {
@@ -170,7 +205,7 @@ impl World {
             ));
         }
         for (index, handler) in world.handlers.clone().enumerate() {
-            let words = [40 + index as u64, handler, DEPTH];
+            let words = [u64::from(FIRST_HANDLED) + index as u64, handler, DEPTH];
             driver.must(&Call::invoke(
                 slot::IRQ_CONTROL,
                 Invocation::IrqIssueHandler,
@@ -197,9 +232,16 @@ impl World {
     }
 
     /// What the root task makes from its memory: kind, size argument, slots.
-    fn kinds(&self) -> [(ObjectType, u64, Range<u64>); 10] {
+    fn kinds(&self) -> [(ObjectType, u64, Range<u64>); 13] {
         [
             (ObjectType::Untyped, UNTYPED_BITS, self.untypeds.clone()),
+            (
+                ObjectType::Untyped,
+                size_bits::ASID_POOL,
+                self.pieces.clone(),
+            ),
+            (ObjectType::HugePage, 0, self.huge.clone()),
+            (ObjectType::LargePage, 0, self.large.clone()),
             (ObjectType::SmallPage, 0, self.frames.clone()),
             (ObjectType::PageTable, 0, self.tables.clone()),
             (ObjectType::VSpace, 0, self.vspaces.clone()),
@@ -221,7 +263,7 @@ impl World {
 
     /// Slots with objects that the root task made.
     pub fn originals(&self) -> Range<u64> {
-        self.tcbs.start..self.untypeds.end
+        self.tcbs.start..self.huge.end
     }
 
     /// All slots that threads use.
@@ -230,7 +272,11 @@ impl World {
     }
 
     pub fn retype(&self, kind: ObjectType, bits: u64, slot: u64, count: u64) -> Call {
-        retype(self.untyped, kind, bits, slot, count)
+        let from = match kind {
+            ObjectType::LargePage | ObjectType::HugePage => self.device,
+            _ => self.untyped,
+        };
+        retype(from, kind, bits, slot, count)
     }
 
     pub fn mint(&self, to: u64, from: u64, rights: CapRights, badge: u64) -> Call {

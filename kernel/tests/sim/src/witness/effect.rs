@@ -19,7 +19,10 @@ pub(super) fn of(
     let method = Invocation::from_label(label);
     match invoked {
         KernelCap::CNode { .. } => of_slot_method(k, invoked, method, words, state),
-        KernelCap::Domain => Effect::Unknown("a domain"),
+        // Changes the thread's place in its queue.
+        KernelCap::Domain if method == Some(Invocation::DomainSetSet) => {
+            Effect::Unknown("a domain")
+        }
         KernelCap::IrqHandler { line }
             if matches!(
                 method,
