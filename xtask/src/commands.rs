@@ -139,8 +139,12 @@ fn debug(machine: &Machine, system: &System, root: &Path, image: PathBuf) -> Res
     }
 }
 
-/// What the simulation's kernel is built with: a small capability space, so that all of it can be checked often.
-pub(crate) const SIM_CONFIG: (&str, &str) = ("TERN_ROOT_CNODE_SIZE_BITS", "8");
+/// What the simulation's kernel is built with: a small capability space, so that all of it can be checked often, and
+/// preemption points that look each time, since what threads do here is never long.
+pub(crate) const SIM_CONFIG: [(&str, &str); 2] = [
+    ("TERN_ROOT_CNODE_SIZE_BITS", "8"),
+    ("TERN_MAX_NUM_WORK_UNITS_PER_PREEMPTION", "10"),
+];
 
 /// Builds the simulation, in a profile of its own, and runs it.
 pub(crate) fn simulate(workspace: &Workspace, options: &cli::Sim) -> Result<()> {
@@ -150,7 +154,7 @@ pub(crate) fn simulate(workspace: &Workspace, options: &cli::Sim) -> Result<()> 
     let mut cargo = workspace.cargo("run");
     cargo
         .args(["--profile", "sim", "--package", "tern-sim"])
-        .env(SIM_CONFIG.0, SIM_CONFIG.1)
+        .envs(SIM_CONFIG)
         .arg("--")
         .args(&options.arguments);
     let status = cargo.status().running("cargo run")?;

@@ -78,7 +78,7 @@ fn build(workspace: &Workspace) -> Result<PathBuf> {
     let status = workspace
         .cargo("build")
         .args(["--profile", "sim", "--package", "tern-sim"])
-        .env(SIM_CONFIG.0, SIM_CONFIG.1)
+        .envs(SIM_CONFIG)
         .status()
         .running("cargo build")?;
     if !status.success() {

@@ -4,6 +4,7 @@
 //! of them. One whose text is no longer there is an error: it has to be told anew, or to go.
 
 use crate::cli;
+use crate::commands::SIM_CONFIG;
 use crate::failure::{Context, Failure, Result, unknown};
 use crate::workspace::Workspace;
 use std::collections::hash_map::DefaultHasher;
@@ -183,7 +184,7 @@ impl Tree {
                 ])
                 .arg("--target-dir")
                 .arg(&self.target)
-                .env("TERN_ROOT_CNODE_SIZE_BITS", "8")
+                .envs(SIM_CONFIG)
                 // A mutant may leave something unused.
                 .env("RUSTFLAGS", "--cap-lints warn -A warnings");
             cargo
