@@ -16,6 +16,7 @@ use tern_kernel::arch::host;
 use tern_kernel::boot::memory::Memory;
 use tern_kernel::boot::root::{self, Image};
 use tern_kernel::cap::Cap;
+use tern_kernel::masked;
 use tern_kernel::object::{ObjRef, TcbSlot};
 use tern_kernel::print;
 use tern_kernel::system::System;
@@ -111,6 +112,7 @@ impl Ram {
             }
         }
         print::free_console();
+        masked::reset();
         let mut k = Kernel::lock_all(system, CoreId::BOOT);
         root::create(&mut k, image, tree, memory);
         k.release();

@@ -51,7 +51,7 @@ impl Generator {
         // Answers to faults have up to 12 words.
         let length = match r.below(8) {
             0 | 1 => r.below(10),
-            2 => r.below(14),
+            2 | 3 => r.below(14),
             _ => r.below(5),
         };
         let caps = if r.once_in(4) { r.below(4) } else { 0 };
@@ -117,7 +117,12 @@ impl Generator {
         } else {
             vspace
         };
-        let frame = r.slot(&w.frames);
+        // Copies may not be written to.
+        let frame = if r.once_in(5) {
+            r.slot(&w.scratch)
+        } else {
+            r.slot(&w.frames)
+        };
         let address = buffer_address(r.below(THREADS as u64) as usize) + 1024 * r.below(4);
         let registers: Vec<u64> = [r.below(4), r.below(8), CODE + 4 * r.below(64)]
             .into_iter()

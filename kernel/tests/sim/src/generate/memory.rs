@@ -51,7 +51,10 @@ impl Generator {
         } else {
             r.slot(&w.vspaces)
         };
-        let address = CODE + (r.below(4) << 30) + (r.below(3) << 21) + (r.below(4) << 12);
+        // Mostly near the code, where there are tables.
+        let far = if r.once_in(2) { r.below(4) << 30 } else { 0 };
+        let near = if r.once_in(2) { r.below(3) << 21 } else { 0 };
+        let address = CODE + far + near + (r.below(4) << 12);
         let table = r.slot(&w.tables);
         let (frame, align) = match r.below(8) {
             0 | 1 => (r.slot(&w.large), 21),
@@ -83,7 +86,7 @@ impl Generator {
                     I::PageCleanInvalidateData,
                     I::PageUnifyInstruction,
                 ]);
-                Call::invoke(frame, method, &[], &[start, end.min(start + (1 << align))])
+                Call::invoke(frame, method, &[], &[start, end.min(1 << align)])
             }
             12..14 => {
                 let method = r.of(&[

@@ -13,7 +13,7 @@ use crate::world::{DEPTH, THREADS, World};
 impl Generator {
     /// The root task puts back what is gone and lets threads go on that have nothing to wait for.
     pub(super) fn repair(&mut self, w: &World, k: &Kernel<'_>) -> Op {
-        let chains = self.style == Style::Chains;
+        let chains = self.has_passive_servers();
         let r = &mut self.random;
         let root = slot::INIT_THREAD_CNODE;
         if chains && r.once_in(4) {
@@ -85,6 +85,10 @@ impl Generator {
         Op::Call(call)
     }
 
+    fn has_passive_servers(&self) -> bool {
+        matches!(self.style, Style::Chains | Style::Breakers)
+    }
+
     /// What a thread needs next to be at work again, if it needs anything.
     fn mend(&mut self, w: &World, k: &Kernel<'_>, index: usize) -> Option<Call> {
         let place = w.tcbs.start + index as u64;
@@ -102,10 +106,18 @@ impl Generator {
                 _ => Call::invoke(place, I::TcbResume, &[], &[]),
             });
         }
-        // Servers run on their callers' time.
-        let is_server = self.style == Style::Chains && index < 3;
         let context = w.contexts.start + index as u64;
-        if this.sc.is_some() || is_server {
+        if self.has_passive_servers() && index < 3 {
+            // Servers run on their callers' time, as soon as they wait for one.
+            let waits = matches!(this.state, ThreadState::BlockedOnReceive { .. });
+            if waits && this.sc.is_some() {
+                return Some(Call::invoke(context, I::SchedContextUnbind, &[], &[]));
+            }
+            if waits || !matches!(this.state, ThreadState::Running | ThreadState::Restart) {
+                return None;
+            }
+        }
+        if this.sc.is_some() {
             return None;
         }
         Some(match in_root(k, w, context)? {

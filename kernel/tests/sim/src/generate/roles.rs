@@ -31,10 +31,16 @@ impl Generator {
         }
         let core = r.below(cores as u64) as usize;
         let context = w.contexts.start + r.below(4);
-        Op::Call(match r.below(10) {
-            8.. => Call::invoke(context, I::SchedContextYieldTo, &[], &[]),
-            0 => Call::invoke(context, I::SchedContextUnbind, &[], &[]),
-            1 => Call::invoke(
+        Op::Call(match r.below(32) {
+            0 => Call::invoke(
+                slot::INIT_THREAD_CNODE,
+                I::CNodeDelete,
+                &[],
+                &[context, DEPTH],
+            ),
+            24.. => Call::invoke(context, I::SchedContextYieldTo, &[], &[]),
+            1..4 => Call::invoke(context, I::SchedContextUnbind, &[], &[]),
+            4..7 => Call::invoke(
                 context,
                 I::SchedContextBind,
                 &[w.tcbs.start + r.below(4)],
@@ -176,8 +182,8 @@ impl Generator {
         let r = &mut self.random;
         Op::Call(match r.below(100) {
             0..28 => self.slots(w),
-            28..42 => self.memory(w),
-            42..62 => self.mapping(w),
+            28..38 => self.memory(w),
+            38..62 => self.mapping(w),
             62..72 => self.interrupts(w),
             72..80 => self.thread(w),
             80..86 => self.mistake(w, cores),
@@ -192,6 +198,12 @@ impl Generator {
                 &[w.badged.start + r.of(&[0, 6]), DEPTH],
             ),
             95 => self.debug(w),
+            96 | 97 => Call::invoke(
+                r.slot(&w.tcbs),
+                I::TcbSetSpace,
+                &[0, slot::INIT_THREAD_CNODE, r.slot(&w.vspaces)],
+                &[0, 0],
+            ),
             _ => return Op::Work(r.rand_range(1u32..2000)),
         })
     }

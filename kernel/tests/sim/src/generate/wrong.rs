@@ -84,10 +84,12 @@ impl Generator {
             debug_syscall::SEND_IPI,
             debug_syscall::GET_THREAD_AFFINITY,
             debug_syscall::BENCHMARK_RESET_LOG,
+            debug_syscall::BENCHMARK_FINALIZE_LOG,
         ]);
         let mut call = Call::message(number, r.slot(&w.tcbs), 0, &[], &[0, 0, 0, 0, 0x6d61_6e61]);
         match number {
             debug_syscall::CAP_IDENTIFY => call.x[0] = r.slot(&w.slots()),
+            debug_syscall::BENCHMARK_FINALIZE_LOG => call.x[0] = r.below(9),
             debug_syscall::SEND_IPI => (call.x[0], call.x[1]) = (r.below(9), r.below(17)),
             debug_syscall::PUT_CHAR => call.x[0] = r.of(&[u64::from(b'a'), u64::from(b'\n')]),
             _ if r.once_in(8) => call.x[0] = r.slot(&w.slots()),
