@@ -198,9 +198,17 @@ impl World {
         for (kind, bits, range) in world.kinds() {
             driver.must(&world.retype(kind, bits, range.start, range.end - range.start));
         }
-        for vspace in world.vspaces.clone() {
+        // One of the address spaces is in a pool that may go.
+        driver.must(&Call::invoke(
+            slot::ASID_CONTROL,
+            Invocation::AsidControlMakePool,
+            &[world.pieces.start, slot::INIT_THREAD_CNODE],
+            &[world.pools.start, DEPTH],
+        ));
+        let pools = [slot::INIT_THREAD_ASID_POOL, world.pools.start];
+        for (vspace, pool) in world.vspaces.clone().zip(pools) {
             driver.must(&Call::invoke(
-                slot::INIT_THREAD_ASID_POOL,
+                pool,
                 Invocation::AsidPoolAssign,
                 &[vspace],
                 &[],

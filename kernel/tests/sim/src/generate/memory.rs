@@ -46,7 +46,7 @@ impl Generator {
 
     pub(super) fn mapping(&mut self, w: &World) -> Call {
         let r = &mut self.random;
-        let vspace = if r.once_in(3) {
+        let vspace = if r.once_in(2) {
             slot::INIT_THREAD_VSPACE
         } else {
             r.slot(&w.vspaces)
@@ -57,9 +57,9 @@ impl Generator {
         let address = CODE + far + near + (r.below(4) << 12);
         let table = r.slot(&w.tables);
         let (frame, align) = match r.below(8) {
-            0 | 1 => (r.slot(&w.large), 21),
-            2 => (r.slot(&w.huge), 30),
-            3 => (r.slot(&w.scratch), 12),
+            0..3 => (r.slot(&w.large), 21),
+            3 => (r.slot(&w.huge), 30),
+            4 => (r.slot(&w.scratch), 12),
             _ => (r.slot(&w.frames), 12),
         };
         // Frames of one size go to places of that size, mostly.
@@ -70,7 +70,7 @@ impl Generator {
         };
         // Offsets of a range within it.
         let start = r.of(&[0, 0, 64, 4096]);
-        let end = start + r.of(&[64, 4096, 4096, 0x4000, 1 << 21]);
+        let end = start + r.of(&[64, 4096, 0x4000, 1 << 21]);
         match r.below(22) {
             0..5 => Call::invoke(table, I::PageTableMap, &[vspace], &[address, 3]),
             5 => Call::invoke(table, I::PageTableUnmap, &[], &[]),

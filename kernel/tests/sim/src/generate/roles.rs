@@ -131,7 +131,7 @@ impl Generator {
         let (tcb, context) = (w.tcbs.start + link, w.contexts.start + link);
         let (endpoint, reply) = (w.endpoints.start + link % 3, w.replies.start + link % 3);
         let delete = |slot| Call::invoke(root, I::CNodeDelete, &[], &[slot, DEPTH]);
-        match r.below(20) {
+        match r.below(21) {
             0 => Call::invoke(tcb, I::TcbSuspend, &[], &[]),
             1..3 => Call::invoke(tcb, I::TcbResume, &[], &[]),
             3 => Call::invoke(context, I::SchedContextUnbind, &[], &[]),
@@ -144,7 +144,12 @@ impl Generator {
             10 => delete(tcb),
             11 => delete(context),
             12 => delete(endpoint),
-            13 => Call::invoke(root, I::CNodeRevoke, &[], &[endpoint, DEPTH]),
+            13 => {
+                // Then the original is the last one.
+                let original = r.slot(&(w.endpoints.start..w.notifications.end));
+                Call::invoke(root, I::CNodeRevoke, &[], &[original, DEPTH])
+            }
+            20 => delete(r.slot(&w.notifications)),
             14 => Call::message(Syscall::NBSend as i64, reply, r.below(2), &[], &[5]),
             15 => {
                 let other = w.contexts.start + r.below(w.contexts.end - w.contexts.start);
