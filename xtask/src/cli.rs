@@ -21,9 +21,9 @@ pub(crate) enum Command {
     Test(Test),
     Bench(Bench),
     Matrix(Matrix),
-    /// The arguments of the simulation.
-    Sim(Vec<String>),
     Hostile(Hostile),
+    Sim(Sim),
+    Coverage(Coverage),
     Mutants(Mutants),
     Setup,
     Help(Topic),
@@ -42,11 +42,12 @@ pub(crate) enum Topic {
     Matrix,
     Sim,
     Hostile,
+    Coverage,
     Mutants,
     Setup,
 }
 
-const TOPICS: [(&str, Topic); 12] = [
+const TOPICS: [(&str, Topic); 13] = [
     ("run", Topic::Run),
     ("build", Topic::Build),
     ("image", Topic::Image),
@@ -57,6 +58,7 @@ const TOPICS: [(&str, Topic); 12] = [
     ("matrix", Topic::Matrix),
     ("sim", Topic::Sim),
     ("hostile", Topic::Hostile),
+    ("coverage", Topic::Coverage),
     ("mutants", Topic::Mutants),
     ("setup", Topic::Setup),
 ];
@@ -134,6 +136,32 @@ pub(crate) struct Hostile {
     pub(crate) machine: Wanted,
     pub(crate) build: Build,
     pub(crate) timeout: Option<Option<Duration>>,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sim {
+    /// For the simulation itself.
+    pub(crate) arguments: Vec<String>,
+    /// Work through the long series until so many steps are done.
+    pub(crate) total: Option<u64>,
+    pub(crate) restart: bool,
+    /// Go on although the sources have changed.
+    pub(crate) resume: bool,
+}
+
+/// What is run, and what is shown of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Coverage {
+    /// Only files with this in their paths.
+    pub(crate) filter: Option<String>,
+    pub(crate) seconds: Option<u64>,
+    pub(crate) seeds: Option<u64>,
+    pub(crate) tests: bool,
+    pub(crate) lines: bool,
+    pub(crate) html: Option<PathBuf>,
+    pub(crate) lcov: Option<PathBuf>,
+    /// In percent; less is a failure.
+    pub(crate) least: Option<u64>,
 }
 
 /// Which defects, and how long each is looked for.
@@ -220,7 +248,8 @@ struct Options {
     list: bool,
     smoke: bool,
     restart: bool,
-    sim: Vec<String>,
+    sim: Sim,
+    coverage: Coverage,
     some: Option<usize>,
     seconds: Option<u64>,
     soak: bool,
@@ -257,7 +286,8 @@ fn allowed(topic: Topic) -> (&'static [&'static str], usize) {
         Topic::Matrix => (&["smoke", "restart", "jobs", "timeout"], 1),
         Topic::Sim => (
             &[
-                "seed", "seeds", "cores", "steps", "seconds", "trace", "no-model",
+                "seed", "seeds", "cores", "steps", "seconds", "trace", "no-model", "total",
+                "restart", "resume",
             ],
             0,
         ),
@@ -278,8 +308,62 @@ fn allowed(topic: Topic) -> (&'static [&'static str], usize) {
             ],
             0,
         ),
+        Topic::Coverage => (
+            &[
+                "seconds", "seeds", "tests", "lines", "html", "lcov", "least",
+            ],
+            1,
+        ),
         Topic::Mutants => (&["some", "seconds"], 1),
         Topic::Setup | Topic::Overview => (&[], 0),
+    }
+}
+
+impl Sim {
+    fn set(&mut self, name: &str, parser: &mut Parser) -> Result<()> {
+        match name {
+            "total" => self.total = Some(large_number(name, parser)?),
+            "restart" => self.restart = true,
+            "resume" => self.resume = true,
+            _ => {
+                self.arguments.push(format!("--{name}"));
+                if !["trace", "no-model"].contains(&name) {
+                    let value = number::<u64>(name, parser)?;
+                    self.arguments.push(value.to_string());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The long series is always the same, so that runs can be added up.
+    fn check(self) -> Result<Self> {
+        match self.total {
+            Some(_) if !self.arguments.is_empty() => Err(Failure::usage(format!(
+                "--total runs a series of its own, without {}",
+                self.arguments[0]
+            ))),
+            None if self.restart || self.resume => {
+                Err(Failure::usage("--restart and --resume go with --total"))
+            }
+            _ => Ok(self),
+        }
+    }
+}
+
+impl Coverage {
+    fn set(&mut self, name: &str, parser: &mut Parser) -> Result<()> {
+        match name {
+            "seconds" => self.seconds = Some(number(name, parser)?),
+            "seeds" => self.seeds = Some(number(name, parser)?),
+            "tests" => self.tests = true,
+            "lines" => self.lines = true,
+            "html" => self.html = Some(parser.value()?.into()),
+            "lcov" => self.lcov = Some(parser.value()?.into()),
+            "least" => self.least = Some(number(name, parser)?),
+            _ => unreachable!("every allowed option is set here"),
+        }
+        Ok(())
     }
 }
 
@@ -311,19 +395,12 @@ impl Options {
                 other => return Err(other.unexpected().into()),
             };
             match topic {
-                Topic::Sim => options.set_for_sim(&name, parser)?,
+                Topic::Sim => options.sim.set(&name, parser)?,
+                Topic::Coverage => options.coverage.set(&name, parser)?,
                 _ => options.set(&name, parser)?,
             }
         }
         Ok(options)
-    }
-
-    fn set_for_sim(&mut self, name: &str, parser: &mut Parser) -> Result<()> {
-        self.sim.push(format!("--{name}"));
-        if !["trace", "no-model"].contains(&name) {
-            self.sim.push(number::<u64>(name, parser)?.to_string());
-        }
-        Ok(())
     }
 
     fn set(&mut self, name: &str, parser: &mut Parser) -> Result<()> {
@@ -431,7 +508,6 @@ impl Options {
                 jobs: self.jobs,
                 timeout: self.timeout.flatten(),
             }),
-            Topic::Sim => Command::Sim(self.sim),
             Topic::Hostile => Command::Hostile(Hostile {
                 soak: self.soak,
                 seed: self.seed,
@@ -441,6 +517,11 @@ impl Options {
                 machine: self.machine,
                 build: self.build,
                 timeout: self.timeout,
+            }),
+            Topic::Sim => Command::Sim(self.sim.check()?),
+            Topic::Coverage => Command::Coverage(Coverage {
+                filter: self.words.into_iter().next(),
+                ..self.coverage
             }),
             Topic::Mutants => Command::Mutants(Mutants {
                 name: self.words.into_iter().next(),
@@ -457,6 +538,23 @@ fn number<T: std::str::FromStr>(name: &str, parser: &mut Parser) -> Result<T> {
     let text = parser.value()?.string()?;
     text.parse()
         .map_err(|_| Failure::usage(format!("--{name} takes a number, not '{text}'")))
+}
+
+/// A whole number that may be written as `1e9`.
+fn large_number(name: &str, parser: &mut Parser) -> Result<u64> {
+    let text = parser.value()?.string()?;
+    let value = match text.split_once('e') {
+        Some((digits, zeros)) => zeros.parse().ok().and_then(|zeros| {
+            let digits: u64 = digits.parse().ok()?;
+            digits.checked_mul(10u64.checked_pow(zeros)?)
+        }),
+        None => text.parse().ok(),
+    };
+    value.ok_or_else(|| {
+        Failure::usage(format!(
+            "--{name} takes a number such as 5000000 or 1e9, not '{text}'"
+        ))
+    })
 }
 
 fn root(words: Vec<String>, elf: Option<PathBuf>) -> Result<Root> {
@@ -572,6 +670,28 @@ mod tests {
     }
 
     #[test]
+    fn the_long_series_stands_alone() {
+        let sim = |line: &str| match parse_line(line).unwrap() {
+            Command::Sim(sim) => sim,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(sim("sim --total 2e9 --resume").total, Some(2_000_000_000));
+        assert_eq!(sim("sim --total 75 --restart").total, Some(75));
+        assert_eq!(
+            sim("sim --seed 3 --trace").arguments,
+            ["--seed", "3", "--trace"]
+        );
+        assert!(mistake("sim --total 1e9 --seed 1").contains("without --seed"));
+        assert!(mistake("sim --resume").contains("--total"));
+        for wrong in ["e9", "1e", "1.5e9", "1e30"] {
+            assert!(
+                mistake(&format!("sim --total {wrong}")).contains("1e9"),
+                "{wrong}"
+            );
+        }
+    }
+
+    #[test]
     fn no_time_out_can_be_asked_for() {
         assert_eq!(run("run hello --timeout 0").timeout, Some(None));
         assert_eq!(run("run hello").root, Root::Example("hello".into()));
@@ -593,7 +713,7 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         assert!(mistake("fly").contains(
-            "run, build, image, sdk, test, conformance, bench, matrix, sim, hostile, mutants, setup, help"
+            "run, build, image, sdk, test, conformance, bench, matrix, sim, hostile, coverage, mutants, setup, help"
         ));
         assert!(mistake("run --core 2").contains("--cores"));
         assert!(mistake("run --cores two").contains("--cores takes a number, not 'two'"));
@@ -620,7 +740,14 @@ mod tests {
         for (name, topic) in TOPICS {
             assert!(crate::help::text(topic).contains(&format!("cargo xtask {name}")));
         }
-        for topic in [Topic::Run, Topic::Sdk, Topic::Bench, Topic::Hostile] {
+        for topic in [
+            Topic::Run,
+            Topic::Sdk,
+            Topic::Bench,
+            Topic::Hostile,
+            Topic::Sim,
+            Topic::Coverage,
+        ] {
             for option in allowed(topic).0 {
                 assert!(crate::help::text(topic).contains(&format!("--{option}")));
             }

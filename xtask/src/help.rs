@@ -15,6 +15,7 @@ pub(crate) fn text(topic: Topic) -> &'static str {
         Topic::Matrix => MATRIX,
         Topic::Sim => SIM,
         Topic::Hostile => HOSTILE,
+        Topic::Coverage => COVERAGE,
         Topic::Mutants => MUTANTS,
         Topic::Setup => SETUP,
     }
@@ -33,6 +34,7 @@ cargo xtask builds Tern, runs it in QEMU, and tests it.
     cargo xtask matrix          boot one example on every kind of machine, many times
     cargo xtask sim             run the kernel on a simulated machine, at random, and check every step
     cargo xtask hostile         let threads do anything they can, on all cores, for long
+    cargo xtask coverage        say which lines of the kernel the simulation reaches
     cargo xtask mutants         put deliberate defects into the kernel and see whether `sim` catches them
     cargo xtask setup           install what is missing, and nothing else
     cargo xtask help COMMAND    options of a command
@@ -168,10 +170,32 @@ seed. When one goes wrong, the command that repeats it is printed, and the decis
     --seed N       the first seed (default: 1)
     --seeds N      how many (default: 1, or as many as there is time for with --seconds)
     --cores N      number of cores (default: by the seed: 2, 3, 4, 1 or 8)
-    --steps N      decisions in a run (default: 2000, and 20000 for every eighth seed)
+    --steps N      decisions in a run (default: 2000, and 20000 for every seventh seed)
     --seconds S    begin no further run after this time
     --trace        print every decision
-    --no-model     do not compare with the sequential model: twice as fast";
+    --no-model     do not compare with the sequential model: twice as fast
+
+    --total N      work through a fixed series, all kinds of runs on all numbers of cores, until N steps are done (such
+                   as 1e9). Progress is saved all the time in target/tern/sim-long, and a run that was interrupted
+                   goes on there; sources that differ start anew.
+    --resume       go on even if the sources differ
+    --restart      start anew in any case";
+
+const COVERAGE: &str = "\
+cargo xtask coverage [FILTER] [OPTIONS]
+
+Says which lines of the kernel's portable part, and of mcs, the simulation reaches: a line for each file, and the total.
+It is measured by LLVM, in a build of its own (target/coverage), with the tools of rustup's component llvm-tools, which
+is installed if it is missing. Test modules are not counted, nor is what exists on the target only. FILTER is a part of
+the paths of the files to show.
+
+    --seconds S    how long the simulation runs (default: 60)
+    --seeds N      this many runs instead, which is the same on every machine
+    --tests        and the tests of the kernel, of mcs and of the simulation on this machine
+    --lines        print the lines that were not reached
+    --html DIR     write all files as pages, with counts
+    --lcov FILE    write counts in lcov's format
+    --least N      fail if less than N % are reached";
 
 const HOSTILE: &str = "\
 cargo xtask hostile [--soak] [OPTIONS]

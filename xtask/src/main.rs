@@ -11,11 +11,13 @@ mod builder;
 mod cli;
 mod commands;
 mod config;
+mod coverage;
 mod elf;
 mod failure;
 mod help;
 mod hostile;
 mod image;
+mod long;
 mod matrix;
 mod mutants;
 mod qemu;
@@ -54,8 +56,9 @@ fn perform(command: Command) -> Result<()> {
         Command::Test(test) => testing::run(&workspace, &test),
         Command::Bench(options) => bench::run(&workspace, &options),
         Command::Matrix(matrix) => matrix::run(&workspace, &matrix),
-        Command::Sim(arguments) => commands::simulate(&workspace, &arguments),
         Command::Hostile(options) => hostile::run(&workspace, &options),
+        Command::Sim(sim) => commands::simulate(&workspace, &sim),
+        Command::Coverage(coverage) => coverage::run(&workspace, &coverage),
         Command::Mutants(options) => mutants::run(&workspace, &options),
         Command::Setup => {
             setup::ensure(&workspace, Need::Everything)?;

@@ -159,6 +159,68 @@ fn ensure_targets(workspace: &Workspace) -> Result<()> {
     )))
 }
 
+/// Sees to it that there are LLVM's tools of the toolchain that cargo uses, and says where.
+pub(crate) fn ensure_llvm_tools(workspace: &Workspace) -> Result<PathBuf> {
+    let place = sysroot(workspace)?
+        .join("lib/rustlib")
+        .join(host_triple(workspace)?)
+        .join("bin");
+    let is_there = || {
+        ["llvm-cov", "llvm-profdata"]
+            .iter()
+            .all(|tool| place.join(tool).is_file())
+    };
+    if is_there() {
+        return Ok(place);
+    }
+    eprintln!("Missing: LLVM's tools\nInstalling them: rustup component add llvm-tools");
+    let status = Command::new(rustup())
+        .current_dir(&workspace.root)
+        .args(["component", "add", "llvm-tools"])
+        .status()
+        .map_err(|_| {
+            Failure::new("rustup is not here to install the component llvm-tools of this Rust")
+        })?;
+    if !status.success() || !is_there() {
+        return Err(Failure::new(format!(
+            "`rustup component add llvm-tools` did not put LLVM's tools into {}",
+            place.display()
+        )));
+    }
+    Ok(place)
+}
+
+/// The triple of this machine.
+pub(crate) fn host_triple(workspace: &Workspace) -> Result<String> {
+    let text = ask_rustc(workspace, &["--version", "--verbose"])?;
+    text.lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .map(str::to_string)
+        .ok_or_else(|| Failure::new("rustc does not say which machine it is for"))
+}
+
+fn sysroot(workspace: &Workspace) -> Result<PathBuf> {
+    Ok(PathBuf::from(
+        ask_rustc(workspace, &["--print", "sysroot"])?.trim(),
+    ))
+}
+
+fn ask_rustc(workspace: &Workspace, arguments: &[&str]) -> Result<String> {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc)
+        .current_dir(&workspace.root)
+        .args(arguments)
+        .output()
+        .running("rustc")?;
+    if !output.status.success() {
+        return Err(Failure::new(format!(
+            "rustc failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        )));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 fn rustup() -> PathBuf {
     let in_cargo_home = env::var_os("CARGO_HOME")
         .map(PathBuf::from)
@@ -171,19 +233,7 @@ fn rustup() -> PathBuf {
 
 /// Looks where the compiler would.
 fn missing_targets(workspace: &Workspace) -> Result<Vec<&'static str>> {
-    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = Command::new(rustc)
-        .current_dir(&workspace.root)
-        .args(["--print", "sysroot"])
-        .output()
-        .running("rustc")?;
-    if !output.status.success() {
-        return Err(Failure::new(format!(
-            "rustc does not say where it is installed: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        )));
-    }
-    let sysroot = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    let sysroot = sysroot(workspace)?;
     Ok([KERNEL_TARGET, USER_TARGET]
         .into_iter()
         .filter(|target| {

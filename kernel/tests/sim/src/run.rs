@@ -19,18 +19,22 @@ use crate::check::time::Configuring;
 use crate::check::{self, Checker};
 use crate::generate::Generator;
 use crate::machine::{DEVICES, Machine, Stop};
-use crate::op::{Call, Op};
+use crate::op::{Access, Call, Op};
+use crate::random::Random;
 use crate::witness::{Tally, Witness};
-use crate::world::{Ram, World};
+use crate::world::{FIRST_HANDLED, HANDLERS, Ram, World};
 
 /// Word offsets in an IPC buffer.
 const MESSAGE: usize = 1;
 pub(crate) const CAPS: usize = 122;
 const RECEIVE: usize = 125;
 
-/// The syndrome of a data abort at EL0 on an unmapped page, of an instruction abort, and of an undefined instruction.
-const DATA_ABORT: u32 = 0x9200_0046;
+/// Syndromes of aborts at EL0 on an unmapped page, by reading, writing and fetching; of a write that the entry forbids;
+/// and of an undefined instruction.
+const READ_ABORT: u32 = 0x9200_0006;
+const WRITE_ABORT: u32 = 0x9200_0046;
 const FETCH_ABORT: u32 = 0x8200_0006;
+const WRITE_FORBIDDEN: u32 = 0x9200_004f;
 const UNDEFINED: u32 = 0x0200_0000;
 
 /// One decision.
@@ -187,14 +191,19 @@ impl Driver {
                 enter_registers(&mut k, tcb, context, call);
                 Cause::Syscall
             }
-            Op::MemoryFault { address, fetch } if *fetch => Cause::InstructionAbort {
-                address: *address,
-                syndrome: FETCH_ABORT,
-            },
-            Op::MemoryFault { address, .. } => Cause::DataAbort {
-                address: *address,
-                syndrome: DATA_ABORT,
-            },
+            Op::MemoryFault { address, access } => {
+                let address = *address;
+                let data = |syndrome| Cause::DataAbort { address, syndrome };
+                match access {
+                    Access::Read => data(READ_ABORT),
+                    Access::Write => data(WRITE_ABORT),
+                    Access::Forbidden => data(WRITE_FORBIDDEN),
+                    Access::Fetch => Cause::InstructionAbort {
+                        address,
+                        syndrome: FETCH_ABORT,
+                    },
+                }
+            }
             Op::Exception => Cause::UserException {
                 syndrome: UNDEFINED,
             },
@@ -358,14 +367,10 @@ impl Decider<'_> {
                     ticks: deadline - machine.now(),
                 });
             }
-            return Some(Step::Raise {
-                line: random.rand_range(DEVICES.start..DEVICES.end),
-            });
+            return Some(Step::Raise { line: line(random) });
         }
         if random.rand_range(0u32..400) == 0 {
-            return Some(Step::Raise {
-                line: random.rand_range(DEVICES.start..DEVICES.end),
-            });
+            return Some(Step::Raise { line: line(random) });
         }
         // Often the same core goes on, so that entries are long and short beside each other.
         let stays = ready.contains(&self.last) && random.rand_range(0u32..3) > 0;
@@ -384,6 +389,15 @@ impl Decider<'_> {
         let (tcb, _) = driver.running(core);
         let op = self.generator.op(self.world, &driver.inspect(), tcb);
         Some(Step::Do { core, op })
+    }
+}
+
+/// A device's line: mostly one that threads have a handler for.
+fn line(random: &mut Random) -> u32 {
+    if random.once_in(3) {
+        random.rand_range(DEVICES.start..DEVICES.end)
+    } else {
+        FIRST_HANDLED + random.below(HANDLERS as u64) as u32
     }
 }
 
