@@ -56,6 +56,7 @@ impl fmt::Display for InterruptController {
 impl Machine {
     /// Reads a device tree.
     pub fn from_device_tree(blob: &[u8]) -> Option<Self> {
+        let blob = tern_platform::dtb::check(blob).ok()?;
         let tree = Fdt::new_unaligned_fallible(blob).ok()?;
         let root = tree.find_node("/").ok()??;
         let mut reader = Reader {
@@ -72,7 +73,7 @@ impl Machine {
         self.memory
             .iter()
             .map(|range| range.end - range.start)
-            .sum()
+            .fold(0, u64::saturating_add)
     }
 }
 

@@ -165,6 +165,28 @@ fn a_damaged_tree_does_no_harm() {
     }
 }
 
+/// Blocks whose offset and length together go beyond 32 bits, or beyond the blob.
+#[test]
+fn blocks_outside_the_tree_do_no_harm() {
+    let whole = board();
+    // Offsets of structure and strings, lengths of strings and structure.
+    for field in [8, 12, 32, 36] {
+        for value in [whole.len() as u32, 0x7fff_ffff, u32::MAX - 3, u32::MAX] {
+            let mut blob = whole.clone();
+            blob[field..field + 4].copy_from_slice(&value.to_be_bytes());
+            assert_eq!(Machine::from_device_tree(&blob), None, "{field}: {value:#x}");
+        }
+    }
+}
+
+/// More memory than 64 bits can count: a nonsense, and no reason to stop.
+#[test]
+fn too_much_memory_is_as_much_as_can_be() {
+    let mut machine = Machine::default();
+    machine.memory = [0..u64::MAX, 1..u64::MAX].to_vec();
+    assert_eq!(machine.memory_size(), u64::MAX);
+}
+
 #[test]
 fn an_unknown_controller_keeps_its_name() {
     let mut tree = Writer::default();
