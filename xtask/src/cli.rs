@@ -23,6 +23,7 @@ pub(crate) enum Command {
     /// The arguments of the simulation.
     Sim(Vec<String>),
     Mutants(Mutants),
+    Fuzz(Fuzz),
     Setup,
     Help(Topic),
 }
@@ -39,10 +40,11 @@ pub(crate) enum Topic {
     Matrix,
     Sim,
     Mutants,
+    Fuzz,
     Setup,
 }
 
-const TOPICS: [(&str, Topic); 10] = [
+const TOPICS: [(&str, Topic); 11] = [
     ("run", Topic::Run),
     ("build", Topic::Build),
     ("image", Topic::Image),
@@ -52,6 +54,7 @@ const TOPICS: [(&str, Topic); 10] = [
     ("matrix", Topic::Matrix),
     ("sim", Topic::Sim),
     ("mutants", Topic::Mutants),
+    ("fuzz", Topic::Fuzz),
     ("setup", Topic::Setup),
 ];
 
@@ -125,6 +128,16 @@ pub(crate) struct Mutants {
     pub(crate) seconds: Option<u64>,
 }
 
+/// Which targets, and what to do with them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Fuzz {
+    pub(crate) target: Option<String>,
+    pub(crate) seconds: Option<u64>,
+    pub(crate) list: bool,
+    pub(crate) minimise: bool,
+    pub(crate) repeat: Option<PathBuf>,
+}
+
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Matrix {
     pub(crate) example: Option<String>,
@@ -192,6 +205,8 @@ struct Options {
     sim: Vec<String>,
     some: Option<usize>,
     seconds: Option<u64>,
+    minimise: bool,
+    repeat: Option<PathBuf>,
 }
 
 fn allowed(topic: Topic) -> (&'static [&'static str], usize) {
@@ -221,6 +236,7 @@ fn allowed(topic: Topic) -> (&'static [&'static str], usize) {
             0,
         ),
         Topic::Mutants => (&["some", "seconds"], 1),
+        Topic::Fuzz => (&["seconds", "list", "minimise", "repeat"], 1),
         Topic::Setup | Topic::Overview => (&[], 0),
     }
 }
@@ -290,6 +306,8 @@ impl Options {
             "some" => self.some = Some(number(name, parser)?),
             "seconds" => self.seconds = Some(number(name, parser)?),
             "list" => self.list = true,
+            "minimise" => self.minimise = true,
+            "repeat" => self.repeat = Some(parser.value()?.into()),
             "smoke" => self.smoke = true,
             "restart" => self.restart = true,
             _ => unreachable!("every allowed option is set here"),
@@ -360,6 +378,13 @@ impl Options {
                 name: self.words.into_iter().next(),
                 some: self.some,
                 seconds: self.seconds,
+            }),
+            Topic::Fuzz => Command::Fuzz(Fuzz {
+                target: self.words.into_iter().next(),
+                seconds: self.seconds,
+                list: self.list,
+                minimise: self.minimise,
+                repeat: self.repeat,
             }),
             Topic::Setup => Command::Setup,
             Topic::Overview => Command::Help(Topic::Overview),
@@ -491,7 +516,7 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         assert!(mistake("fly").contains(
-            "run, build, image, sdk, test, conformance, matrix, sim, mutants, setup, help"
+            "run, build, image, sdk, test, conformance, matrix, sim, mutants, fuzz, setup, help"
         ));
         assert!(mistake("run --core 2").contains("--cores"));
         assert!(mistake("run --cores two").contains("--cores takes a number, not 'two'"));
@@ -518,7 +543,7 @@ mod tests {
         for (name, topic) in TOPICS {
             assert!(crate::help::text(topic).contains(&format!("cargo xtask {name}")));
         }
-        for topic in [Topic::Run, Topic::Sdk] {
+        for topic in [Topic::Run, Topic::Sdk, Topic::Fuzz] {
             for option in allowed(topic).0 {
                 assert!(crate::help::text(topic).contains(&format!("--{option}")));
             }

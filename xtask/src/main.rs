@@ -12,6 +12,7 @@ mod commands;
 mod config;
 mod elf;
 mod failure;
+mod fuzz;
 mod help;
 mod image;
 mod matrix;
@@ -53,6 +54,7 @@ fn perform(command: Command) -> Result<()> {
         Command::Matrix(matrix) => matrix::run(&workspace, &matrix),
         Command::Sim(arguments) => commands::simulate(&workspace, &arguments),
         Command::Mutants(options) => mutants::run(&workspace, &options),
+        Command::Fuzz(options) => fuzz::run(&workspace, &options),
         Command::Setup => {
             setup::ensure(&workspace, Need::Everything)?;
             // The tests that need this one are left out without it.

@@ -23,7 +23,7 @@ pub fn run(data: &[u8]) {
         while !given.is_over() && ops.len() < MOST {
             ops.push(op(&mut given, world));
         }
-        if std::env::var_os("TERN_FUZZ_TELL").is_some() {
+        if crate::tells() {
             ops.iter().for_each(|op| println!("  {op}"));
         }
         ops

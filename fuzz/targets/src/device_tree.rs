@@ -28,7 +28,11 @@ pub fn run(data: &[u8]) {
     let mut trimmed = data[..used].to_vec();
     dtb::set_size(&mut trimmed);
     assert_eq!(dtb::size(&trimmed), Ok(used));
-    assert_eq!(dtb::used_size(&trimmed), Ok(used), "trimmed once is trimmed");
+    assert_eq!(
+        dtb::used_size(&trimmed),
+        Ok(used),
+        "trimmed once is trimmed"
+    );
     assert_eq!(dtb::parse(&trimmed), board, "the trimmed tree");
     if let Ok(board) = board {
         check(&board);
@@ -40,7 +44,12 @@ fn check(board: &BoardInfo) {
     sorted_pages(&board.memory, "memory");
     sorted_pages(&board.reserved, "reserved");
     assert!(!board.memory.is_empty() && !board.cpus.is_empty());
-    assert!(board.cpus.iter().all(|cpu| cpu.mpidr & !0xff_00ff_ffff == 0));
+    assert!(
+        board
+            .cpus
+            .iter()
+            .all(|cpu| cpu.mpidr & !0xff_00ff_ffff == 0)
+    );
     let gic = &board.gic;
     assert!(gic.pad == 0 && !gic.distributor.is_empty());
     match gic.version {
@@ -51,15 +60,27 @@ fn check(board: &BoardInfo) {
     for device in board.kernel_devices() {
         assert!(!device.is_empty() && device.start % PAGE == 0 && device.end % PAGE == 0);
     }
-    assert!((16..32).contains(&board.timer_ppi), "the timer's interrupt is a core's own");
-    assert!(board.model.as_str().bytes().all(|b| (0x20..0x7f).contains(&b)));
+    assert!(
+        (16..32).contains(&board.timer_ppi),
+        "the timer's interrupt is a core's own"
+    );
+    assert!(
+        board
+            .model
+            .as_str()
+            .bytes()
+            .all(|b| (0x20..0x7f).contains(&b))
+    );
 }
 
 /// Whole pages, in order, none next to another one.
 fn sorted_pages(regions: &[Region], what: &str) {
     for region in regions {
         assert!(!region.is_empty(), "an empty piece: {what}");
-        assert!(region.start % PAGE == 0 && region.end % PAGE == 0, "{what}: {region}");
+        assert!(
+            region.start % PAGE == 0 && region.end % PAGE == 0,
+            "{what}: {region}"
+        );
     }
     assert!(
         regions.windows(2).all(|pair| pair[0].end < pair[1].start),

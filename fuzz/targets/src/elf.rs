@@ -20,7 +20,10 @@ pub fn run(data: &[u8]) {
     for segment in &plan.segments {
         assert!(!segment.memory.is_empty());
         assert!(segment.file.start <= segment.file.end);
-        assert!(segment.file.end <= data.len() as u64, "bytes outside the file");
+        assert!(
+            segment.file.end <= data.len() as u64,
+            "bytes outside the file"
+        );
         assert!(segment.file.len() <= segment.memory.len());
     }
     let pairs = plan.segments.windows(2);
@@ -43,7 +46,11 @@ pub fn run(data: &[u8]) {
         assert!(span.end <= USER_TOP && plan.segments[0].memory.start == span.start);
     }
     if kernel.is_ok() || root.is_ok() {
-        assert!(plan.segments.iter().all(|segment| span.contains(&segment.memory)));
+        assert!(
+            plan.segments
+                .iter()
+                .all(|segment| span.contains(&segment.memory))
+        );
         load(&plan, data, span);
     }
 }

@@ -1,9 +1,6 @@
 //! What the loader leaves in memory: only a structure with this magic number, version and size is read as one.
 
-#![allow(
-    unsafe_code,
-    reason = "the kernel finds the structure by its address"
-)]
+#![allow(unsafe_code, reason = "the kernel finds the structure by its address")]
 
 use tern_platform::board::{BoardInfo, MAX_CPUS, Region};
 use tern_platform::handover::{Handover, MAGIC, VERSION};
@@ -36,7 +33,8 @@ pub fn run(data: &[u8]) {
         handover.size = next();
     }
     handover.num_cores = u64::from(next());
-    let ours = (handover.magic, handover.version, handover.size) == (MAGIC, VERSION, Handover::SIZE);
+    let ours =
+        (handover.magic, handover.version, handover.size) == (MAGIC, VERSION, Handover::SIZE);
     // SAFETY: a valid value of this version, whatever its marks say, which lives longer than the reference.
     let read = unsafe { Handover::from_ptr(&raw const handover) };
     assert_eq!(read.is_some(), ours);

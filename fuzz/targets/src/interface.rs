@@ -9,7 +9,10 @@ use crate::given::Given;
 
 pub fn run(data: &[u8]) {
     let mut given = Given::new(data);
-    message(given.any(), [given.any(), given.any(), given.any(), given.any()]);
+    message(
+        given.any(),
+        [given.any(), given.any(), given.any(), given.any()],
+    );
     guard(given.any(), given.any(), given.any());
     flags(given.any());
     numbers(given.word());
@@ -26,26 +29,39 @@ fn message(word: u64, [label, unwrapped, caps, length]: [u64; 4]) {
     );
     assert_eq!(rest.label(), info.label());
     assert_eq!(rest.caps_unwrapped(), info.caps_unwrapped());
-    assert_eq!((rest.extra_caps(), rest.length()), (info.extra_caps(), info.length()));
+    assert_eq!(
+        (rest.extra_caps(), rest.length()),
+        (info.extra_caps(), info.length())
+    );
     assert!(rest == info || word & 0x7f > MAX_MESSAGE_LENGTH as u64);
     let made = MessageInfo::new(label, unwrapped, caps, length);
     assert_eq!(made.label(), label & ((1 << 52) - 1));
     assert_eq!(made.caps_unwrapped(), unwrapped & 7);
     assert_eq!(made.extra_caps() as u64, caps & 3);
-    assert_eq!(made.length() as u64, (length & 0x7f).min(MAX_MESSAGE_LENGTH as u64));
+    assert_eq!(
+        made.length() as u64,
+        (length & 0x7f).min(MAX_MESSAGE_LENGTH as u64)
+    );
 }
 
 fn guard(word: u64, guard: u64, size: u64) {
     let data = CNodeCapData(word);
     assert!(data.guard_size() < 64);
-    assert_eq!(data.guard() >> data.guard_size(), 0, "a guard fits its size");
+    assert_eq!(
+        data.guard() >> data.guard_size(),
+        0,
+        "a guard fits its size"
+    );
     let made = CNodeCapData::new(guard, size);
     assert_eq!(made.guard_size(), size & 0x3f);
     // Six bits of the word say the size, so the upper six of a guard have no place.
     let mask = (1 << made.guard_size()) - 1;
     assert_eq!(made.guard(), guard << 6 >> 6 & mask);
     let again = CNodeCapData::new(data.guard(), data.guard_size());
-    assert_eq!((again.guard(), again.guard_size()), (data.guard(), data.guard_size()));
+    assert_eq!(
+        (again.guard(), again.guard_size()),
+        (data.guard(), data.guard_size())
+    );
 }
 
 fn flags(word: u64) {

@@ -17,6 +17,19 @@ pub mod placement;
 pub mod refills;
 pub mod threads;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static TELLS: AtomicBool = AtomicBool::new(false);
+
+/// From now on, targets say what they make of an input, if that can be said in words.
+pub fn tell() {
+    TELLS.store(true, Ordering::Relaxed);
+}
+
+fn tells() -> bool {
+    TELLS.load(Ordering::Relaxed)
+}
+
 /// A target by its name.
 pub struct Target {
     pub name: &'static str,

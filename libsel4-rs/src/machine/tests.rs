@@ -174,7 +174,11 @@ fn blocks_outside_the_tree_do_no_harm() {
         for value in [whole.len() as u32, 0x7fff_ffff, u32::MAX - 3, u32::MAX] {
             let mut blob = whole.clone();
             blob[field..field + 4].copy_from_slice(&value.to_be_bytes());
-            assert_eq!(Machine::from_device_tree(&blob), None, "{field}: {value:#x}");
+            assert_eq!(
+                Machine::from_device_tree(&blob),
+                None,
+                "{field}: {value:#x}"
+            );
         }
     }
 }

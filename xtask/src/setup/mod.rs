@@ -159,7 +159,7 @@ fn ensure_targets(workspace: &Workspace) -> Result<()> {
     )))
 }
 
-fn rustup() -> PathBuf {
+pub(crate) fn rustup() -> PathBuf {
     let in_cargo_home = env::var_os("CARGO_HOME")
         .map(PathBuf::from)
         .or_else(|| env::home_dir().map(|home| home.join(".cargo")))

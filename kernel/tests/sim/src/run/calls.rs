@@ -73,7 +73,9 @@ fn ready(driver: &mut Driver) -> bool {
                     ticks: deadline - now,
                 }),
                 // A handler may wait for one of these lines.
-                None if turn < 100 => driver.take(&Step::Raise { line: 40 + turn % 2 }),
+                None if turn < 100 => driver.take(&Step::Raise {
+                    line: 40 + turn % 2,
+                }),
                 None => return false,
             };
         }
@@ -114,7 +116,11 @@ fn act(driver: &mut Driver, ram: &Ram, op: &Op, scratch: &mut Scratch, counts: &
         return;
     }
     counts.compared += 1;
-    assert_eq!(before, Tables::of(driver), "{call} was refused, but not all");
+    assert_eq!(
+        before,
+        Tables::of(driver),
+        "{call} was refused, but not all"
+    );
     ram.read(&mut scratch.after);
     for (address, bytes) in callers_own(driver, caller) {
         let Some(from) = address.checked_sub(ram.start()) else {
@@ -158,10 +164,7 @@ fn callers_own(driver: &Driver, caller: TcbRef) -> Vec<(u64, u64)> {
     let k = driver.inspect();
     // Its capabilities are not among it.
     let registers = layout::CONTEXT as u64;
-    let mut own = vec![(
-        caller.object() as u64 + registers,
-        TCB_BYTES - registers,
-    )];
+    let mut own = vec![(caller.object() as u64 + registers, TCB_BYTES - registers)];
     if let Some(sc) = k.get(caller).sc {
         let ring = u64::from(k.refills_ref(sc).state.max) * REFILL_BYTES;
         own.push((sc.address() as u64, REFILLS_OFFSET as u64 + ring));
