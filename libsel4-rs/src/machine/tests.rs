@@ -183,6 +183,37 @@ fn blocks_outside_the_tree_do_no_harm() {
     }
 }
 
+/// Registers and ranges whose entries have no cells: their lists never end, so they say nothing.
+#[test]
+fn entries_of_no_cells_are_none() {
+    let cells = |node: &mut Writer, address, size| {
+        node.cells("#address-cells", &[address]);
+        node.cells("#size-cells", &[size]);
+    };
+    let mut tree = Writer::default();
+    tree.node("", |root| {
+        cells(root, 0, 0);
+        root.node("memory", |memory| {
+            memory.text("device_type", "memory");
+            memory.cells("reg", &[0, 0x4000_0000, 0x1000]);
+        });
+        root.node("outer", |outer| {
+            cells(outer, 0, 0);
+            outer.cells("ranges", &[1, 2, 3]);
+            outer.node("inner", |inner| {
+                cells(inner, 1, 1);
+                inner.cells("ranges", &[]);
+                inner.node("serial", |serial| {
+                    serial.text("compatible", "arm,pl011");
+                    serial.cells("reg", &[0x900_0000, 0x1000]);
+                });
+            });
+        });
+    });
+    let machine = Machine::from_device_tree(&tree.finish()).unwrap();
+    assert_eq!((machine.memory, machine.pl011), (Vec::new(), None));
+}
+
 /// More memory than 64 bits can count: a nonsense, and no reason to stop.
 #[test]
 fn too_much_memory_is_as_much_as_can_be() {
