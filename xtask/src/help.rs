@@ -176,7 +176,7 @@ repeats it is printed. cargo-fuzz and a nightly Rust are installed when they are
     --list           list the targets
     --seconds S      how long each is run (default: 60)
     --repeat FILE    run one input, without the fuzzer, and tell in words what it does
-    --minimise       take up what was found, and keep the fewest and shortest inputs in fuzz/corpus";
+    --minimise       take up what was found, and keep few and short inputs in fuzz/corpus";
 
 const SETUP: &str = "\
 cargo xtask setup

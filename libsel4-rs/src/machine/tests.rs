@@ -217,8 +217,10 @@ fn entries_of_no_cells_are_none() {
 /// More memory than 64 bits can count: a nonsense, and no reason to stop.
 #[test]
 fn too_much_memory_is_as_much_as_can_be() {
-    let mut machine = Machine::default();
-    machine.memory = [0..u64::MAX, 1..u64::MAX].to_vec();
+    let machine = Machine {
+        memory: [0..u64::MAX, 1..u64::MAX].to_vec(),
+        ..Machine::default()
+    };
     assert_eq!(machine.memory_size(), u64::MAX);
 }
 
