@@ -22,7 +22,7 @@ impl Random {
     /// A number takes as many bytes as its range needs; behind the last one all are 0. So a change of a byte changes one
     /// decision.
     pub fn from_list(bytes: &[u8]) -> Self {
-        Self(Source::List(bytes.to_vec().into_iter()))
+        Self(Source::List(Vec::from(bytes).into_iter()))
     }
 
     /// Whether nothing is left of a list.
