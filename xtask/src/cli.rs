@@ -25,6 +25,7 @@ pub(crate) enum Command {
     Sim(Sim),
     Coverage(Coverage),
     Mutants(Mutants),
+    Fuzz(Fuzz),
     Setup,
     Help(Topic),
 }
@@ -44,10 +45,11 @@ pub(crate) enum Topic {
     Hostile,
     Coverage,
     Mutants,
+    Fuzz,
     Setup,
 }
 
-const TOPICS: [(&str, Topic); 13] = [
+const TOPICS: [(&str, Topic); 14] = [
     ("run", Topic::Run),
     ("build", Topic::Build),
     ("image", Topic::Image),
@@ -60,6 +62,7 @@ const TOPICS: [(&str, Topic); 13] = [
     ("hostile", Topic::Hostile),
     ("coverage", Topic::Coverage),
     ("mutants", Topic::Mutants),
+    ("fuzz", Topic::Fuzz),
     ("setup", Topic::Setup),
 ];
 
@@ -184,6 +187,16 @@ pub(crate) struct Bench {
     pub(crate) profile: bool,
 }
 
+/// Which targets, and what to do with them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Fuzz {
+    pub(crate) target: Option<String>,
+    pub(crate) seconds: Option<u64>,
+    pub(crate) list: bool,
+    pub(crate) minimise: bool,
+    pub(crate) repeat: Option<PathBuf>,
+}
+
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Matrix {
     pub(crate) example: Option<String>,
@@ -261,6 +274,8 @@ struct Options {
     check: bool,
     doc: bool,
     profile: bool,
+    minimise: bool,
+    repeat: Option<PathBuf>,
 }
 
 fn allowed(topic: Topic) -> (&'static [&'static str], usize) {
@@ -315,6 +330,7 @@ fn allowed(topic: Topic) -> (&'static [&'static str], usize) {
             1,
         ),
         Topic::Mutants => (&["some", "seconds"], 1),
+        Topic::Fuzz => (&["seconds", "list", "minimise", "repeat"], 1),
         Topic::Setup | Topic::Overview => (&[], 0),
     }
 }
@@ -434,6 +450,8 @@ impl Options {
             "doc" => self.doc = true,
             "profile" => self.profile = true,
             "list" => self.list = true,
+            "minimise" => self.minimise = true,
+            "repeat" => self.repeat = Some(parser.value()?.into()),
             "smoke" => self.smoke = true,
             "restart" => self.restart = true,
             _ => unreachable!("every allowed option is set here"),
@@ -527,6 +545,13 @@ impl Options {
                 name: self.words.into_iter().next(),
                 some: self.some,
                 seconds: self.seconds,
+            }),
+            Topic::Fuzz => Command::Fuzz(Fuzz {
+                target: self.words.into_iter().next(),
+                seconds: self.seconds,
+                list: self.list,
+                minimise: self.minimise,
+                repeat: self.repeat,
             }),
             Topic::Setup => Command::Setup,
             Topic::Overview => Command::Help(Topic::Overview),
@@ -713,7 +738,7 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         assert!(mistake("fly").contains(
-            "run, build, image, sdk, test, conformance, bench, matrix, sim, hostile, coverage, mutants, setup, help"
+            "run, build, image, sdk, test, conformance, bench, matrix, sim, hostile, coverage, mutants, fuzz, setup, help"
         ));
         assert!(mistake("run --core 2").contains("--cores"));
         assert!(mistake("run --cores two").contains("--cores takes a number, not 'two'"));
@@ -747,6 +772,7 @@ mod tests {
             Topic::Hostile,
             Topic::Sim,
             Topic::Coverage,
+            Topic::Fuzz,
         ] {
             for option in allowed(topic).0 {
                 assert!(crate::help::text(topic).contains(&format!("--{option}")));

@@ -17,6 +17,7 @@ pub(crate) fn text(topic: Topic) -> &'static str {
         Topic::Hostile => HOSTILE,
         Topic::Coverage => COVERAGE,
         Topic::Mutants => MUTANTS,
+        Topic::Fuzz => FUZZ,
         Topic::Setup => SETUP,
     }
 }
@@ -36,6 +37,7 @@ cargo xtask builds Tern, runs it in QEMU, and tests it.
     cargo xtask hostile         let threads do anything they can, on all cores, for long
     cargo xtask coverage        say which lines of the kernel the simulation reaches
     cargo xtask mutants         put deliberate defects into the kernel and see whether `sim` catches them
+    cargo xtask fuzz            look for inputs that break what reads them, guided by coverage
     cargo xtask setup           install what is missing, and nothing else
     cargo xtask help COMMAND    options of a command
 
@@ -226,6 +228,18 @@ and says what caught it. The last line is `N of N caught`; the exit status is 0 
 
     --some N       only so many of them, others whenever the kernel's sources change
     --seconds S    how long to look for each (default: 60)";
+
+const FUZZ: &str = "\
+cargo xtask fuzz [TARGET] [OPTIONS]
+
+Runs every fuzz target (fuzz/targets), or one of them, with inputs that libFuzzer makes from those that are kept in
+fuzz/corpus. When one goes wrong, its input is left in fuzz/crashes, where `cargo test` runs it too, and the command that
+repeats it is printed. cargo-fuzz and a nightly Rust are installed when they are missing.
+
+    --list           list the targets
+    --seconds S      how long each is run (default: 60)
+    --repeat FILE    run one input, without the fuzzer, and tell in words what it does
+    --minimise       take up what was found, and keep few and short inputs in fuzz/corpus";
 
 const SETUP: &str = "\
 cargo xtask setup

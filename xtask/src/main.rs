@@ -14,6 +14,7 @@ mod config;
 mod coverage;
 mod elf;
 mod failure;
+mod fuzz;
 mod help;
 mod hostile;
 mod image;
@@ -60,6 +61,7 @@ fn perform(command: Command) -> Result<()> {
         Command::Sim(sim) => commands::simulate(&workspace, &sim),
         Command::Coverage(coverage) => coverage::run(&workspace, &coverage),
         Command::Mutants(options) => mutants::run(&workspace, &options),
+        Command::Fuzz(options) => fuzz::run(&workspace, &options),
         Command::Setup => {
             setup::ensure(&workspace, Need::Everything)?;
             // The tests that need this one are left out without it.

@@ -221,7 +221,7 @@ fn ask_rustc(workspace: &Workspace, arguments: &[&str]) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn rustup() -> PathBuf {
+pub(crate) fn rustup() -> PathBuf {
     let in_cargo_home = env::var_os("CARGO_HOME")
         .map(PathBuf::from)
         .or_else(|| env::home_dir().map(|home| home.join(".cargo")))

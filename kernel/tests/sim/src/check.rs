@@ -50,6 +50,11 @@ enum Place {
 const PATIENCE: u32 = 5000;
 
 impl Checker {
+    /// The next check looks at the tree too.
+    pub fn thoroughly(&mut self) {
+        self.countdown = 0;
+    }
+
     /// Notes that a step was taken, by this core if by any.
     pub fn step(&mut self, k: &Kernel<'_>, machine: &Machine, moved: Option<usize>) {
         nobody_oversleeps(k, machine);

@@ -38,18 +38,32 @@ enum Style {
     Builders,
 }
 
+impl Style {
+    fn number(number: u64) -> Self {
+        match number % 8 {
+            0 | 4 => Self::Wild,
+            1 | 5 => Self::Migrations,
+            2 | 6 => Self::Chains,
+            3 => Self::Breakers,
+            _ => Self::Builders,
+        }
+    }
+}
+
 impl Generator {
     pub fn new(seed: u64) -> Self {
-        let style = match seed % 8 {
-            0 | 4 => Style::Wild,
-            1 | 5 => Style::Migrations,
-            2 | 6 => Style::Chains,
-            3 => Style::Breakers,
-            _ => Style::Builders,
-        };
         Self {
             random: Random::new(seed),
-            style,
+            style: Style::number(seed),
+        }
+    }
+
+    /// Makes them from a list of bytes, of which the first is the style.
+    pub fn from_list(bytes: &[u8]) -> Self {
+        let (style, rest) = bytes.split_first().unwrap_or((&0, &[]));
+        Self {
+            random: Random::from_list(rest),
+            style: Style::number(u64::from(*style)),
         }
     }
 
@@ -64,11 +78,16 @@ impl Generator {
         {
             return op;
         }
+        self.any_op(world, k.num_cores())
+    }
+
+    /// What a thread does that has no part to play.
+    pub fn any_op(&mut self, world: &World, cores: usize) -> Op {
         let r = &mut self.random;
         match r.below(100) {
             0..33 => Op::Call(self.message(world)),
-            33..36 => Op::Call(self.mistake(world, k.num_cores())),
-            36..50 => Op::Call(self.context(world, k.num_cores())),
+            33..36 => Op::Call(self.mistake(world, cores)),
+            36..50 => Op::Call(self.context(world, cores)),
             50..63 => Op::Call(self.thread(world)),
             63..75 => Op::Call(self.slots(world)),
             75..78 => Op::Call(self.memory(world)),

@@ -1,5 +1,7 @@
 //! A run: the machine, what its threads do, and the list of decisions that makes it repeatable.
 
+pub mod calls;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
@@ -124,6 +126,11 @@ impl Driver {
         assert_eq!(self.machine.stop(0), Stop::User);
         let label = self.answer(0);
         assert_eq!(label, 0, "{call}: error {label}");
+    }
+
+    /// From now on every section is held against the model.
+    fn compare_with_model(&mut self) {
+        self.witness = Some(Witness::new(&mut self.inspect(), &self.machine));
     }
 
     /// The checks look at the scheduling contexts in these slots.
@@ -421,7 +428,15 @@ pub struct Outcome {
 
 /// Makes a run from a seed.
 pub fn from_seed(ram: &Ram, plan: Plan) -> Outcome {
-    let mut generator = Generator::new(plan.seed);
+    decided(ram, plan, Generator::new(plan.seed))
+}
+
+/// Makes a run from a list of bytes: the next ones are the next decision, whatever they are. It ends with them.
+pub fn from_list(ram: &Ram, plan: Plan, list: &[u8]) -> Outcome {
+    decided(ram, plan, Generator::from_list(list))
+}
+
+fn decided(ram: &Ram, plan: Plan, mut generator: Generator) -> Outcome {
     guarded(ram, plan.cores, plan.model, |driver, world, trace| {
         let mut decider = Decider {
             generator: &mut generator,
@@ -429,6 +444,9 @@ pub fn from_seed(ram: &Ram, plan: Plan) -> Outcome {
             last: 0,
         };
         for _ in 0..plan.steps {
+            if decider.generator.random.is_over() {
+                break;
+            }
             let Some(step) = decider.next(driver) else {
                 break;
             };
@@ -463,7 +481,7 @@ fn guarded(
         let (mut driver, world) = stage(ram, cores);
         driver.machine.set_interleaving(true);
         if model {
-            driver.witness = Some(Witness::new(&mut driver.inspect(), &driver.machine));
+            driver.compare_with_model();
         }
         let result = panic::catch_unwind(AssertUnwindSafe(|| {
             work(&mut driver, &world, &mut trace);

@@ -72,6 +72,18 @@ impl Ram {
         }
     }
 
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// What is in it. No core is at work.
+    pub fn read(&self, copy: &mut Vec<u8>) {
+        copy.resize(1 << RAM_BITS, 0);
+        let bytes = std::ptr::with_exposed_provenance::<u8>(self.start as usize);
+        // SAFETY: this memory is nobody else's, all of it has been written, and nobody writes it now.
+        unsafe { bytes.copy_to_nonoverlapping(copy.as_mut_ptr(), copy.len()) };
+    }
+
     /// Makes the root task in it.
     pub fn boot(&self, system: &'static System) {
         let ram = Region::new(self.start, self.start + (1 << RAM_BITS));
