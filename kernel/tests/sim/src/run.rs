@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe};
 
 use sel4_abi::MessageInfo;
@@ -122,11 +121,11 @@ impl Driver {
         assert_eq!(label, 0, "{call}: error {label}");
     }
 
-    /// The checks look at the scheduling contexts in these slots.
-    fn watch(&mut self, slots: Range<u64>) {
+    /// The checks look at the objects in these slots.
+    fn watch(&mut self, slots: impl Iterator<Item = u64>) {
         let (tcb, _) = self.running(0);
         let k = self.inspect();
-        self.checker.contexts = slots
+        self.checker.slots = slots
             .filter_map(|cptr| cspace::lookup_slot(&k, tcb, cptr).ok())
             .collect();
     }
@@ -331,7 +330,9 @@ fn enter_registers(k: &mut Kernel<'_>, tcb: TcbRef, context: ObjRef<Context>, ca
 pub fn stage(ram: &Ram, cores: usize) -> (Driver, World) {
     let mut driver = Driver::new(cores, ram);
     let world = World::create(&mut driver, cores);
-    driver.watch(world.contexts.clone());
+    let objects = world.contexts.clone().chain(world.replies.clone());
+    let queues = world.endpoints.clone().chain(world.notifications.clone());
+    driver.watch(objects.chain(queues));
     (driver, world)
 }
 
