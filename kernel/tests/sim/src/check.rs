@@ -6,7 +6,7 @@
 pub mod homes;
 pub mod locks;
 pub mod time;
-mod tree;
+pub(crate) mod tree;
 
 use std::collections::HashMap;
 

@@ -132,8 +132,9 @@ fn tell(ram: &Ram, plan: Plan, trace: Vec<run::Step>, problem: &str) {
 fn tell_tally(tally: &Tally) {
     let share = |count: u64| 100.0 * count as f64 / tally.sections as f64;
     println!(
-        "{} sections under the locks, {:.1} % judged by the model, of these {:.1} % but for the answer; outside it:",
+        "{} sections under the locks, {} changed the derivation tree, {:.1} % judged by the model, of these {:.1} % but for the answer; outside it:",
         tally.sections,
+        tally.changes,
         share(tally.judged),
         100.0 * tally.but_answer as f64 / tally.judged.max(1) as f64
     );

@@ -25,7 +25,7 @@ use crate::world::{Ram, World};
 /// Word offsets in an IPC buffer.
 const MESSAGE: usize = 1;
 pub(crate) const CAPS: usize = 122;
-const RECEIVE: usize = 125;
+pub(crate) const RECEIVE: usize = 125;
 
 /// The syndrome of a data abort at EL0 on an unmapped page, of an instruction abort, and of an undefined instruction.
 const DATA_ABORT: u32 = 0x9200_0046;
