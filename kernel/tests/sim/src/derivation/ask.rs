@@ -218,10 +218,18 @@ pub(super) fn plan(k: &Kernel<'_>, tree: &Tree, caller: TcbRef) -> Option<Plan> 
     let buffer = transfer::ipc_buffer(k, caller, false);
     let extra = transfer::lookup_extra_caps(k, caller, buffer, info);
     let mut sent = Vec::new();
-    for tcb in tern_kernel::debug::threads(k) {
+    let receives = !matches!(call, Syscall::Call | Syscall::Send | Syscall::NBSend);
+    let meets = match cspace::lookup_slot(k, caller, x[0]).map(|slot| k.get(slot).cap()) {
+        Ok(Cap::Endpoint { endpoint, .. }) if receives => Some(endpoint),
+        _ => None,
+    };
+    for tcb in tern_kernel::debug::threads(k).filter(|_| meets.is_some()) {
         if let ThreadState::BlockedOnSend {
-            can_grant: true, ..
+            can_grant: true,
+            endpoint,
+            ..
         } = k.get(tcb).state
+            && meets == Some(endpoint)
         {
             let info = MessageInfo(k.get(tcb.context()).x[1]);
             let buffer = transfer::ipc_buffer(k, tcb, false);
@@ -238,7 +246,6 @@ pub(super) fn plan(k: &Kernel<'_>, tree: &Tree, caller: TcbRef) -> Option<Plan> 
         Syscall::NBSendRecv => Some(x[8]),
         _ => None,
     };
-    let receives = !matches!(call, Syscall::Call | Syscall::Send | Syscall::NBSend);
     let mut plan = Plan {
         ask: Ask::Nothing,
         caller,
