@@ -14,21 +14,28 @@ use tern_kernel::debug;
 use tern_kernel::fault::Fault;
 use tern_kernel::ipc::transfer;
 use tern_kernel::object::{SlotRef, TcbRef, ThreadState};
+use tern_kernel::smp::lock::TicketLock;
 use tern_kernel::types::CoreId;
 
 use crate::check::tree::slots;
+use crate::machine::Machine;
 use ask::{Ask, Plan};
 use delete::{Deletion, Left};
 use tree::{Node, Slot, Thing, Tree, thing, without_mapping};
 
 /// Where nothing is asked of the tree, it is looked at after so many sections.
 const EVERY: u32 = 32;
+/// R8: where something more urgent waits, so many capabilities go in one section, and no more. The kernel looks up after
+/// ten; a thread's slots and an interrupt's go with one of them.
+const BOUND: usize = 12;
 
 pub struct Derivation {
     /// As it was when locks were released last.
     tree: Tree,
     plans: Vec<Option<Plan>>,
     countdown: u32,
+    /// Whether something more urgent waited when the section began.
+    urgent: Vec<bool>,
     /// How many changes were judged.
     pub changes: u64,
 }
@@ -67,12 +74,16 @@ impl Derivation {
             tree: read(k),
             plans: vec![None; k.num_cores()],
             countdown: EVERY,
+            urgent: vec![false; k.num_cores()],
             changes: 0,
         }
     }
 
     /// The core has the locks from now on, and this is what its thread asks for.
-    pub fn goes_on(&mut self, k: &Kernel<'_>, core: usize, is_call: bool) {
+    pub fn goes_on(&mut self, k: &Kernel<'_>, machine: &Machine, core: usize, is_call: bool) {
+        let mut locks = machine.system().core_locks(machine.num_cores()).iter();
+        let awaited = locks.any(TicketLock::has_waiter);
+        self.urgent[core] = awaited || machine.interrupt(core).is_some();
         let caller = k.core(CoreId(core as u16)).current.filter(|_| is_call);
         self.plans[core] = caller.and_then(|caller| ask::plan(k, &self.tree, caller));
     }
@@ -100,6 +111,14 @@ impl Derivation {
         uses::check(k, &found);
         let progress = progress(k, &plan);
         self.changes += u64::from(found != self.tree);
+        if self.urgent[core] {
+            let slots = self.tree.0.keys();
+            let gone = slots.filter(|slot| !found.0.contains_key(slot)).count();
+            assert!(
+                gone <= BOUND,
+                "{gone} capabilities went in one section, and others waited"
+            );
+        }
         self.judge(k, core, &plan, progress, &found);
         self.tree = found;
     }

@@ -8,7 +8,7 @@ use tern_kernel::object::{TcbRef, TcbSlot};
 
 use crate::op::{Call, Op};
 use crate::random::Random;
-use crate::world::{CNODE_BITS, CODE, DEPTH, THREADS, World, buffer_address, retype};
+use crate::world::{CNODE_BITS, CODE, DEPTH, SCRATCH, THREADS, World, buffer_address, retype};
 
 /// Makes operations from a seed.
 pub struct Generator {
@@ -407,7 +407,12 @@ impl Generator {
             (ObjectType::PageTable, 0),
             (ObjectType::VSpace, 0),
         ]);
-        let count = if r.once_in(4) { 1 + r.below(3) } else { 1 };
+        // Many at a time give a revocation something to do.
+        let count = match r.below(8) {
+            0 => 4 + r.below(SCRATCH as u64 - 4),
+            1 => 2,
+            _ => 1,
+        };
         let from = if r.once_in(6) {
             r.slot(&w.scratch)
         } else {

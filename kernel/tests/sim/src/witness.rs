@@ -114,7 +114,7 @@ impl Witness {
         let event = resolve::event(k, machine, core, visit.cause, &mut self.state);
         visit.event = Some(event);
         let is_call = visit.cause == Cause::Syscall;
-        self.derivation.goes_on(k, core, is_call);
+        self.derivation.goes_on(k, machine, core, is_call);
     }
 
     /// The core is about to release its locks.
