@@ -52,7 +52,7 @@ pub(crate) fn run(workspace: &Workspace, options: &cli::Mutants) -> Result<()> {
                 mutant.name, mutant.about
             ),
             // The others are still worth their time.
-            Err(problem) => println!("{progress} BROKEN  {}: {problem}", mutant.name),
+            Err(problem) => println!("{progress} BROKEN  {}", problem.message),
         }
     }
     println!("\n{caught} of {} caught", chosen.len());
