@@ -198,7 +198,7 @@ impl Tree {
             )));
         }
         let ran = cargo("run")
-            .args(["--", "--seconds", &seconds.to_string()])
+            .args(["--", "--no-story", "--seconds", &seconds.to_string()])
             .output()
             .running("cargo run")?;
         if ran.status.success() {

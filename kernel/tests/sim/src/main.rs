@@ -18,6 +18,8 @@ struct Options {
     seconds: Option<u64>,
     trace: bool,
     model: bool,
+    /// Whether a run that went wrong is told as shortly as can be.
+    story: bool,
 }
 
 fn options() -> Result<Options, lexopt::Error> {
@@ -29,6 +31,7 @@ fn options() -> Result<Options, lexopt::Error> {
         seconds: None,
         trace: false,
         model: true,
+        story: true,
     };
     let mut parser = Parser::from_env();
     while let Some(argument) = parser.next()? {
@@ -38,6 +41,7 @@ fn options() -> Result<Options, lexopt::Error> {
             Long("cores") => options.cores = vec![parser.value()?.parse()?],
             Long("steps") => options.steps = Some(parser.value()?.parse()?),
             Long("no-model") => options.model = false,
+            Long("no-story") => options.story = false,
             Long("trace") => options.trace = true,
             Long("seconds") => options.seconds = Some(parser.value()?.parse()?),
             other => return Err(other.unexpected()),
@@ -91,7 +95,7 @@ fn main() -> ExitCode {
         tally.add(&outcome.tally);
         runs += 1;
         if let End::Bad(problem) = outcome.end {
-            tell(&ram, plan, outcome.trace, &problem);
+            tell(&ram, plan, outcome.trace, &problem, options.story);
             return ExitCode::FAILURE;
         }
     }
@@ -106,12 +110,15 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn tell(ram: &Ram, plan: Plan, trace: Vec<run::Step>, problem: &str) {
+fn tell(ram: &Ram, plan: Plan, trace: Vec<run::Step>, problem: &str, story: bool) {
     println!("FAILED: {problem}");
     println!(
         "again: cargo xtask sim --seed {} --cores {} --steps {}",
         plan.seed, plan.cores, plan.steps
     );
+    if !story {
+        return;
+    }
     let whole = trace.len();
     let short = run::shrink(ram, plan, trace, problem);
     println!("{whole} steps, of which these are enough:");
