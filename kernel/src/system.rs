@@ -130,6 +130,12 @@ impl System {
         &self.locks[..cores]
     }
 
+    /// The lock for stopping cores. For checks on the development machine.
+    #[cfg(not(target_os = "none"))]
+    pub fn stop_lock(&self) -> &TicketLock {
+        &self.stop
+    }
+
     /// Whether any core holds the stop lock or queues for it. For checks on the development machine.
     #[cfg(not(target_os = "none"))]
     pub fn is_stopping(&self) -> bool {

@@ -25,6 +25,8 @@ mod qemu;
 mod sdk;
 mod setup;
 mod testing;
+#[cfg(test)]
+mod unsafe_table;
 mod workspace;
 
 use crate::cli::Command;

@@ -40,18 +40,20 @@ pub(crate) fn run(workspace: &Workspace, options: &cli::Mutants) -> Result<()> {
     let mut caught = 0;
     for (number, mutant) in chosen.iter().enumerate() {
         let start = Instant::now();
-        let verdict = tree.judge(mutant, options.seconds.unwrap_or(PATIENCE))?;
+        let verdict = tree.judge(mutant, options.seconds.unwrap_or(PATIENCE));
         let seconds = start.elapsed().as_secs();
         let progress = format!("[{}/{}]", number + 1, chosen.len());
         match verdict {
-            Some(by) => {
+            Ok(Some(by)) => {
                 caught += 1;
                 println!("{progress} caught  {} ({seconds} s) by: {by}", mutant.name);
             }
-            None => println!(
+            Ok(None) => println!(
                 "{progress} MISSED  {} ({seconds} s): {}",
                 mutant.name, mutant.about
             ),
+            // The others are still worth their time.
+            Err(problem) => println!("{progress} BROKEN  {}", problem.message),
         }
     }
     println!("\n{caught} of {} caught", chosen.len());
@@ -198,7 +200,7 @@ impl Tree {
             )));
         }
         let ran = cargo("run")
-            .args(["--", "--seconds", &seconds.to_string()])
+            .args(["--", "--no-story", "--seconds", &seconds.to_string()])
             .output()
             .running("cargo run")?;
         if ran.status.success() {

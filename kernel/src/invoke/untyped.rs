@@ -260,7 +260,7 @@ fn create(k: &mut Kernel<'_>, plan: &Plan, at: PhysAddr) -> Cap {
         }
         ObjectType::Reply => {
             let reply = ObjRef::from_address(address());
-            k.place(reply, Reply::default());
+            k.place(reply, Reply::new(home));
             Cap::Reply {
                 reply,
                 can_grant: true,

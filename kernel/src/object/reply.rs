@@ -3,7 +3,8 @@
 
 use sel4_abi::size_bits;
 
-use super::{Object, ReplyRef, ScRef, TcbRef};
+use super::{Object, ReplyRef, ScRef, TcbRef, layout};
+use crate::types::CoreId;
 
 /// What stands above a reply object in a call stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,11 +16,10 @@ pub enum StackLink {
 }
 
 /// The right to answer one call.
-#[derive(Default)]
 #[repr(C, align(32))]
 pub struct Reply {
-    /// The thread blocked on this object: a caller that waits for the answer, or a receiver that brought it.
-    pub tcb: Option<TcbRef>,
+    /// TCB object address of the thread blocked on this object | home.
+    thread: u64,
     /// The next older call of the stack.
     pub below: Option<ReplyRef>,
     /// The address of what is above, bit 0 set for a scheduling context; 0 for none.
@@ -28,9 +28,40 @@ pub struct Reply {
 
 const _: () = assert!(size_of::<Reply>() == 1 << size_bits::REPLY);
 
+const ADDRESS_MASK: u64 = !((1 << size_bits::TCB) - 1);
+const _: () = assert!(crate::config::MAX_NUM_NODES as u64 <= !ADDRESS_MASK);
+
 impl Object for Reply {}
 
 impl Reply {
+    pub fn new(home: CoreId) -> Self {
+        Self {
+            thread: u64::from(home.0),
+            below: None,
+            above: 0,
+        }
+    }
+
+    /// The thread blocked on this object: a caller that waits for the answer, or a receiver that brought it.
+    pub fn tcb(&self) -> Option<TcbRef> {
+        let base = (self.thread & ADDRESS_MASK) as usize;
+        (base != 0).then(|| TcbRef::from_address(base + layout::TCB))
+    }
+
+    /// Its home is this object's.
+    pub fn set_tcb(&mut self, tcb: TcbRef, home: CoreId) {
+        self.thread = tcb.object() as u64 | u64::from(home.0);
+    }
+
+    /// Nobody is blocked on it any more. Its home stays.
+    pub fn clear_tcb(&mut self) {
+        self.thread &= !ADDRESS_MASK;
+    }
+
+    pub fn home(&self) -> CoreId {
+        CoreId((self.thread & !ADDRESS_MASK) as u16)
+    }
+
     pub fn above(&self) -> StackLink {
         if self.above & 1 == 1 {
             StackLink::Sc(ScRef::from_address(self.above & !1))

@@ -65,6 +65,13 @@ impl TicketLock {
         self.next.load(Ordering::Relaxed) != self.serving.load(Ordering::Relaxed)
     }
 
+    /// The ticket that comes next, and the one that is served. For checks on the development machine.
+    #[cfg(not(target_os = "none"))]
+    pub fn tickets(&self) -> (u32, u32) {
+        let next = self.next.load(Ordering::Relaxed);
+        (next, self.serving.load(Ordering::Relaxed))
+    }
+
     /// Whether somebody waits behind the holder. A hint.
     pub fn has_waiter(&self) -> bool {
         let holder = self.serving.load(Ordering::Relaxed);

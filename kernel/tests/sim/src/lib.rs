@@ -2,6 +2,7 @@
 //! things, and checks after every step. A run follows from its seed alone.
 
 pub mod check;
+pub mod derivation;
 pub mod generate;
 pub mod machine;
 pub mod model;

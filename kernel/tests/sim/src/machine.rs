@@ -417,6 +417,10 @@ impl Machine {
         self.chips.get().interleaves.set(on);
     }
 
+    pub fn is_interleaving(&self) -> bool {
+        self.chips.get().interleaves.get()
+    }
+
     pub fn now(&self) -> u64 {
         self.chips.get().now.get()
     }

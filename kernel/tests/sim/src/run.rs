@@ -4,7 +4,6 @@ pub mod calls;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe};
 
 use sel4_abi::MessageInfo;
@@ -29,7 +28,7 @@ use crate::world::{FIRST_HANDLED, HANDLERS, Ram, World};
 /// Word offsets in an IPC buffer.
 const MESSAGE: usize = 1;
 pub(crate) const CAPS: usize = 122;
-const RECEIVE: usize = 125;
+pub(crate) const RECEIVE: usize = 125;
 
 /// Syndromes of aborts at EL0 on an unmapped page, by reading, writing and fetching; of a write that the entry forbids;
 /// and of an undefined instruction.
@@ -133,11 +132,11 @@ impl Driver {
         self.witness = Some(Witness::new(&mut self.inspect(), &self.machine));
     }
 
-    /// The checks look at the scheduling contexts in these slots.
-    fn watch(&mut self, slots: Range<u64>) {
+    /// The checks look at the objects in these slots.
+    fn watch(&mut self, slots: impl Iterator<Item = u64>) {
         let (tcb, _) = self.running(0);
         let k = self.inspect();
-        self.checker.contexts = slots
+        self.checker.slots = slots
             .filter_map(|cptr| cspace::lookup_slot(&k, tcb, cptr).ok())
             .collect();
     }
@@ -347,7 +346,9 @@ fn enter_registers(k: &mut Kernel<'_>, tcb: TcbRef, context: ObjRef<Context>, ca
 pub fn stage(ram: &Ram, cores: usize) -> (Driver, World) {
     let mut driver = Driver::new(cores, ram);
     let world = World::create(&mut driver, cores);
-    driver.watch(world.contexts.clone());
+    let objects = world.contexts.clone().chain(world.replies.clone());
+    let queues = world.endpoints.clone().chain(world.notifications.clone());
+    driver.watch(objects.chain(queues));
     (driver, world)
 }
 
