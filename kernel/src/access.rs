@@ -278,6 +278,13 @@ impl UserWords {
         let base = NonNull::new(arch::to_virtual(base) as *mut u64).expect("window address");
         Self { base, count }
     }
+
+    /// Where a word is. For whoever plays user level on the development machine.
+    #[cfg(not(target_os = "none"))]
+    pub fn address(self, index: usize) -> usize {
+        assert!(index < self.count);
+        self.base.as_ptr().wrapping_add(index).addr()
+    }
 }
 
 fn ring_of(header: &SchedContext, sc: ScRef) -> (*mut Refill, usize) {
