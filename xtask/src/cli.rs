@@ -23,6 +23,7 @@ pub(crate) enum Command {
     /// The arguments of the simulation.
     Sim(Vec<String>),
     Mutants(Mutants),
+    Miri(Miri),
     Setup,
     Help(Topic),
 }
@@ -39,10 +40,11 @@ pub(crate) enum Topic {
     Matrix,
     Sim,
     Mutants,
+    Miri,
     Setup,
 }
 
-const TOPICS: [(&str, Topic); 10] = [
+const TOPICS: [(&str, Topic); 11] = [
     ("run", Topic::Run),
     ("build", Topic::Build),
     ("image", Topic::Image),
@@ -52,6 +54,7 @@ const TOPICS: [(&str, Topic); 10] = [
     ("matrix", Topic::Matrix),
     ("sim", Topic::Sim),
     ("mutants", Topic::Mutants),
+    ("miri", Topic::Miri),
     ("setup", Topic::Setup),
 ];
 
@@ -125,6 +128,13 @@ pub(crate) struct Mutants {
     pub(crate) seconds: Option<u64>,
 }
 
+/// What Miri interprets.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Miri {
+    pub(crate) filter: Option<String>,
+    pub(crate) quick: bool,
+}
+
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Matrix {
     pub(crate) example: Option<String>,
@@ -189,6 +199,7 @@ struct Options {
     list: bool,
     smoke: bool,
     restart: bool,
+    quick: bool,
     sim: Vec<String>,
     some: Option<usize>,
     seconds: Option<u64>,
@@ -221,6 +232,7 @@ fn allowed(topic: Topic) -> (&'static [&'static str], usize) {
             0,
         ),
         Topic::Mutants => (&["some", "seconds"], 1),
+        Topic::Miri => (&["quick"], 1),
         Topic::Setup | Topic::Overview => (&[], 0),
     }
 }
@@ -292,6 +304,7 @@ impl Options {
             "list" => self.list = true,
             "smoke" => self.smoke = true,
             "restart" => self.restart = true,
+            "quick" => self.quick = true,
             _ => unreachable!("every allowed option is set here"),
         }
         Ok(())
@@ -360,6 +373,10 @@ impl Options {
                 name: self.words.into_iter().next(),
                 some: self.some,
                 seconds: self.seconds,
+            }),
+            Topic::Miri => Command::Miri(Miri {
+                filter: self.words.into_iter().next(),
+                quick: self.quick,
             }),
             Topic::Setup => Command::Setup,
             Topic::Overview => Command::Help(Topic::Overview),
@@ -491,7 +508,7 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         assert!(mistake("fly").contains(
-            "run, build, image, sdk, test, conformance, matrix, sim, mutants, setup, help"
+            "run, build, image, sdk, test, conformance, matrix, sim, mutants, miri, setup, help"
         ));
         assert!(mistake("run --core 2").contains("--cores"));
         assert!(mistake("run --cores two").contains("--cores takes a number, not 'two'"));

@@ -14,6 +14,7 @@ pub(crate) fn text(topic: Topic) -> &'static str {
         Topic::Matrix => MATRIX,
         Topic::Sim => SIM,
         Topic::Mutants => MUTANTS,
+        Topic::Miri => MIRI,
         Topic::Setup => SETUP,
     }
 }
@@ -30,6 +31,7 @@ cargo xtask builds Tern, runs it in QEMU, and tests it.
     cargo xtask matrix          boot one example on every kind of machine, many times
     cargo xtask sim             run the kernel on a simulated machine, at random, and check every step
     cargo xtask mutants         put deliberate defects into the kernel and see whether `sim` catches them
+    cargo xtask miri            look for undefined behaviour and data races in tests of this machine
     cargo xtask setup           install what is missing, and nothing else
     cargo xtask help COMMAND    options of a command
 
@@ -163,6 +165,16 @@ and says what caught it. The last line is `N of N caught`; the exit status is 0 
 
     --some N       only so many of them, others whenever the kernel's sources change
     --seconds S    how long to look for each (default: 60)";
+
+const MIRI: &str = "\
+cargo xtask miri [FILTER] [--quick]
+
+Has Miri interpret the tests of this machine and a few runs of the simulation, whose cores are threads then. It reports
+undefined behaviour: data races between cores, references that overlap, memory that was never written, and the like.
+FILTER is a part of the names of the tests to run. Rust nightly with Miri is installed with rustup where it is missing.
+MIRIFLAGS of the environment are added to its flags.
+
+    --quick        the kernel's own tests, the interface's, and the shortest runs of the simulation";
 
 const SETUP: &str = "\
 cargo xtask setup

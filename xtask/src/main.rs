@@ -15,6 +15,7 @@ mod failure;
 mod help;
 mod image;
 mod matrix;
+mod miri;
 mod mutants;
 mod qemu;
 mod sdk;
@@ -53,6 +54,7 @@ fn perform(command: Command) -> Result<()> {
         Command::Matrix(matrix) => matrix::run(&workspace, &matrix),
         Command::Sim(arguments) => commands::simulate(&workspace, &arguments),
         Command::Mutants(options) => mutants::run(&workspace, &options),
+        Command::Miri(options) => miri::run(&workspace, &options),
         Command::Setup => {
             setup::ensure(&workspace, Need::Everything)?;
             // The tests that need this one are left out without it.
