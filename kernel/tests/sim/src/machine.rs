@@ -67,8 +67,8 @@ impl Parts {
         let (chips, system, facts) = (self.chips.get(), self.system.get(), self.facts.get());
         move || {
             use_hardware(Some(chips));
-            use_system(system);
-            use_machine(facts);
+            use_system(Some(system));
+            use_machine(Some(facts));
         }
     }
 
@@ -94,7 +94,10 @@ impl Parts {
 
 impl Drop for Parts {
     fn drop(&mut self) {
+        // No reference may outlive what it refers to, even if nobody uses it.
         use_hardware(None);
+        use_system(None);
+        use_machine(None);
     }
 }
 
