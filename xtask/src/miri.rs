@@ -31,6 +31,7 @@ const RANDOM_FLAGS: [&str; 2] = [
 /// Tests of one package.
 struct Part {
     package: &'static str,
+    targets: &'static [&'static str],
     flags: &'static [&'static str],
     /// Tests that are left out: each makes so many steps of safe code that Miri would take hours.
     skip: &'static [&'static str],
@@ -48,30 +49,35 @@ enum Quick {
 const PARTS: [Part; 5] = [
     Part {
         package: "tern-kernel",
+        targets: &ALL,
         flags: &[],
         skip: &[],
         quick: Quick::Everything,
     },
     Part {
         package: SIMULATION,
+        targets: &["--test", "threads", "--test", "stories"],
         flags: &SIMULATION_FLAGS,
         skip: &[],
         quick: Quick::Some("race"),
     },
     Part {
         package: "sel4-abi",
+        targets: &ALL,
         flags: &[],
         skip: &[],
         quick: Quick::Everything,
     },
     Part {
         package: "tern-platform",
+        targets: &ALL,
         flags: &[],
         skip: &["changed_bytes_never_panic", "no_prefix_is_a_board"],
         quick: Quick::Nothing,
     },
     Part {
         package: "mcs",
+        targets: &ALL,
         flags: &RANDOM_FLAGS,
         skip: &[
             "a_greedy_user_gets_the_whole_budget",
@@ -84,6 +90,7 @@ const PARTS: [Part; 5] = [
     },
 ];
 
+const ALL: [&str; 2] = ["--lib", "--tests"];
 const SIMULATION: &str = "tern-sim";
 
 pub(crate) fn run(workspace: &Workspace, options: &cli::Miri) -> Result<()> {
@@ -122,7 +129,8 @@ impl Part {
         let mut cargo = setup::miri_cargo();
         cargo
             .args(["miri", "test", "--no-fail-fast", "--package", self.package])
-            .args(["--lib", "--tests", "--target-dir"]);
+            .args(self.targets)
+            .arg("--target-dir");
         if self.package == SIMULATION {
             // The kernel is configured as for `sim`, so it is another kernel.
             cargo

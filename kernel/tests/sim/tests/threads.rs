@@ -39,7 +39,7 @@ fn threads_do_what_coroutines_do() {
 
 /// Every check of the simulation, and the model.
 #[test]
-fn runs_are_good() {
+fn runs_on_threads_are_good() {
     let ram = Ram::new();
     for (seed, cores, steps) in slice(&[(1, 2, 60), (2, 3, 60), (3, 1, 60)]) {
         let plan = Plan {
