@@ -10,7 +10,7 @@
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::thread::{self, Builder};
 
 use tern_kernel::system::System;
 
@@ -116,7 +116,10 @@ impl Journal {
                         core,
                     };
                     let work = &work;
-                    scope.spawn(move || turns.play(work))
+                    let thread = Builder::new().name(format!("core {core}"));
+                    thread
+                        .spawn_scoped(scope, move || turns.play(work))
+                        .expect("a thread")
                 })
                 .collect();
             let ends = threads
