@@ -232,7 +232,7 @@ fn greedy(sets: &[Params], steps: &[Step], limits: &Limits) -> History {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 8 } else { 3000 }))]
+    #![proptest_config(ProptestConfig::with_cases(3000))]
 
     #[test]
     fn moves_create_no_time(first in params(), steps in proptest::collection::vec(step(), 0..200)) {
