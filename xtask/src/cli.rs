@@ -506,6 +506,17 @@ mod tests {
     }
 
     #[test]
+    fn miri_has_a_filter_and_a_short_way() {
+        let miri = |line: &str| match parse_line(line).unwrap() {
+            Command::Miri(miri) => (miri.filter, miri.quick),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(miri("miri"), (None, false));
+        assert_eq!(miri("miri race --quick"), (Some("race".into()), true));
+        assert!(mistake("miri a b").contains("b"));
+    }
+
+    #[test]
     fn mistakes_are_named() {
         assert!(mistake("fly").contains(
             "run, build, image, sdk, test, conformance, matrix, sim, mutants, miri, setup, help"
@@ -535,7 +546,7 @@ mod tests {
         for (name, topic) in TOPICS {
             assert!(crate::help::text(topic).contains(&format!("cargo xtask {name}")));
         }
-        for topic in [Topic::Run, Topic::Sdk] {
+        for topic in [Topic::Run, Topic::Sdk, Topic::Miri] {
             for option in allowed(topic).0 {
                 assert!(crate::help::text(topic).contains(&format!("--{option}")));
             }
