@@ -26,6 +26,7 @@ pub(crate) enum Command {
     Coverage(Coverage),
     Mutants(Mutants),
     Fuzz(Fuzz),
+    Miri(Miri),
     Setup,
     Help(Topic),
 }
@@ -46,10 +47,11 @@ pub(crate) enum Topic {
     Coverage,
     Mutants,
     Fuzz,
+    Miri,
     Setup,
 }
 
-const TOPICS: [(&str, Topic); 14] = [
+const TOPICS: [(&str, Topic); 15] = [
     ("run", Topic::Run),
     ("build", Topic::Build),
     ("image", Topic::Image),
@@ -63,6 +65,7 @@ const TOPICS: [(&str, Topic); 14] = [
     ("coverage", Topic::Coverage),
     ("mutants", Topic::Mutants),
     ("fuzz", Topic::Fuzz),
+    ("miri", Topic::Miri),
     ("setup", Topic::Setup),
 ];
 
@@ -197,6 +200,13 @@ pub(crate) struct Fuzz {
     pub(crate) repeat: Option<PathBuf>,
 }
 
+/// What Miri interprets.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Miri {
+    pub(crate) filter: Option<String>,
+    pub(crate) quick: bool,
+}
+
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Matrix {
     pub(crate) example: Option<String>,
@@ -263,6 +273,7 @@ struct Options {
     restart: bool,
     sim: Sim,
     coverage: Coverage,
+    quick: bool,
     some: Option<usize>,
     seconds: Option<u64>,
     soak: bool,
@@ -331,6 +342,7 @@ fn allowed(topic: Topic) -> (&'static [&'static str], usize) {
         ),
         Topic::Mutants => (&["some", "seconds"], 1),
         Topic::Fuzz => (&["seconds", "list", "minimise", "repeat"], 1),
+        Topic::Miri => (&["quick"], 1),
         Topic::Setup | Topic::Overview => (&[], 0),
     }
 }
@@ -454,6 +466,7 @@ impl Options {
             "repeat" => self.repeat = Some(parser.value()?.into()),
             "smoke" => self.smoke = true,
             "restart" => self.restart = true,
+            "quick" => self.quick = true,
             _ => unreachable!("every allowed option is set here"),
         }
         Ok(())
@@ -552,6 +565,10 @@ impl Options {
                 list: self.list,
                 minimise: self.minimise,
                 repeat: self.repeat,
+            }),
+            Topic::Miri => Command::Miri(Miri {
+                filter: self.words.into_iter().next(),
+                quick: self.quick,
             }),
             Topic::Setup => Command::Setup,
             Topic::Overview => Command::Help(Topic::Overview),
@@ -736,9 +753,20 @@ mod tests {
     }
 
     #[test]
+    fn miri_has_a_filter_and_a_short_way() {
+        let miri = |line: &str| match parse_line(line).unwrap() {
+            Command::Miri(miri) => (miri.filter, miri.quick),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(miri("miri"), (None, false));
+        assert_eq!(miri("miri race --quick"), (Some("race".into()), true));
+        assert!(mistake("miri a b").contains("b"));
+    }
+
+    #[test]
     fn mistakes_are_named() {
         assert!(mistake("fly").contains(
-            "run, build, image, sdk, test, conformance, bench, matrix, sim, hostile, coverage, mutants, fuzz, setup, help"
+            "run, build, image, sdk, test, conformance, bench, matrix, sim, hostile, coverage, mutants, fuzz, miri, setup, help"
         ));
         assert!(mistake("run --core 2").contains("--cores"));
         assert!(mistake("run --cores two").contains("--cores takes a number, not 'two'"));
@@ -773,6 +801,7 @@ mod tests {
             Topic::Sim,
             Topic::Coverage,
             Topic::Fuzz,
+            Topic::Miri,
         ] {
             for option in allowed(topic).0 {
                 assert!(crate::help::text(topic).contains(&format!("--{option}")));

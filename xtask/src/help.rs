@@ -18,6 +18,7 @@ pub(crate) fn text(topic: Topic) -> &'static str {
         Topic::Coverage => COVERAGE,
         Topic::Mutants => MUTANTS,
         Topic::Fuzz => FUZZ,
+        Topic::Miri => MIRI,
         Topic::Setup => SETUP,
     }
 }
@@ -38,6 +39,7 @@ cargo xtask builds Tern, runs it in QEMU, and tests it.
     cargo xtask coverage        say which lines of the kernel the simulation reaches
     cargo xtask mutants         put deliberate defects into the kernel and see whether `sim` catches them
     cargo xtask fuzz            look for inputs that break what reads them, guided by coverage
+    cargo xtask miri            look for undefined behaviour and data races in tests of this machine
     cargo xtask setup           install what is missing, and nothing else
     cargo xtask help COMMAND    options of a command
 
@@ -240,6 +242,16 @@ repeats it is printed. cargo-fuzz and a nightly Rust are installed when they are
     --seconds S      how long each is run (default: 60)
     --repeat FILE    run one input, without the fuzzer, and tell in words what it does
     --minimise       take up what was found, and keep few and short inputs in fuzz/corpus";
+
+const MIRI: &str = "\
+cargo xtask miri [FILTER] [--quick]
+
+Has Miri interpret the tests of this machine and a few runs of the simulation, whose cores are threads then. It reports
+undefined behaviour: data races between cores, references that overlap, memory that was never written, and the like.
+FILTER is a part of the names of the tests to run. Rust nightly with Miri is installed with rustup where it is missing.
+MIRIFLAGS of the environment are added to its flags.
+
+    --quick        the kernel's own tests, the interface's, and the shortest runs of the simulation";
 
 const SETUP: &str = "\
 cargo xtask setup

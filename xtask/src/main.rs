@@ -20,6 +20,7 @@ mod hostile;
 mod image;
 mod long;
 mod matrix;
+mod miri;
 mod mutants;
 mod qemu;
 mod sdk;
@@ -64,6 +65,7 @@ fn perform(command: Command) -> Result<()> {
         Command::Coverage(coverage) => coverage::run(&workspace, &coverage),
         Command::Mutants(options) => mutants::run(&workspace, &options),
         Command::Fuzz(options) => fuzz::run(&workspace, &options),
+        Command::Miri(options) => miri::run(&workspace, &options),
         Command::Setup => {
             setup::ensure(&workspace, Need::Everything)?;
             // The tests that need this one are left out without it.

@@ -46,11 +46,13 @@ impl Workspace {
     /// The cargo that started this tool, in the workspace.
     pub(crate) fn cargo(&self, subcommand: &str) -> Command {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo
-            .current_dir(&self.root)
-            .arg(subcommand)
-            .arg("--target-dir")
-            .arg(&self.target);
+        cargo.arg(subcommand).arg("--target-dir").arg(&self.target);
+        self.prepared(cargo)
+    }
+
+    /// A command that starts a cargo, in the workspace.
+    pub(crate) fn prepared(&self, mut cargo: Command) -> Command {
+        cargo.current_dir(&self.root);
         // What cargo told this tool about its own package is not about the packages built next.
         for (name, _) in env::vars_os() {
             if let Some(name) = name.to_str()

@@ -99,6 +99,74 @@ pub(crate) fn ensure_c_compiler() -> Result<()> {
     Ok(())
 }
 
+/// The toolchain that has Miri. The kernel itself is built with the stable one.
+pub(crate) const MIRI_TOOLCHAIN: &str = "nightly";
+
+/// Sees to it that there is a Rust with Miri, and the sources of the standard library, which it interprets too.
+pub(crate) fn ensure_miri(workspace: &Workspace) -> Result<()> {
+    if has_miri(workspace) {
+        return Ok(());
+    }
+    let arguments = [
+        "toolchain",
+        "install",
+        MIRI_TOOLCHAIN,
+        "--profile",
+        "minimal",
+        "-c",
+        "miri",
+        "-c",
+        "rust-src",
+    ];
+    let command = format!("rustup {}", arguments.join(" "));
+    eprintln!("Missing: Rust {MIRI_TOOLCHAIN} with Miri and the standard library's sources");
+    eprintln!("Installing it: {command}");
+    let status = Command::new(rustup())
+        .current_dir(&workspace.root)
+        .args(arguments)
+        .status()
+        .map_err(|_| {
+            Failure::new(format!(
+                "rustup is not here to do it, and Miri comes with no other Rust. Install rustup, and try again:\n\n    {command}"
+            ))
+        })?;
+    if !status.success() {
+        // Not every nightly has Miri.
+        return Err(Failure::new(format!(
+            "`{command}` failed. Without a network, or on a day whose nightly has no Miri, this cannot be done now."
+        )));
+    }
+    if !has_miri(workspace) {
+        return Err(Failure::new(format!(
+            "`{command}` succeeded, but `cargo +{MIRI_TOOLCHAIN} miri` still does not run"
+        )));
+    }
+    Ok(())
+}
+
+/// A cargo of the toolchain that has Miri.
+pub(crate) fn miri_cargo() -> Command {
+    let mut command = Command::new(rustup());
+    command.args(["run", MIRI_TOOLCHAIN, "cargo"]);
+    command
+}
+
+fn has_miri(workspace: &Workspace) -> bool {
+    let version = workspace
+        .prepared(miri_cargo())
+        .args(["miri", "--version"])
+        .output();
+    let sysroot = Command::new(rustup())
+        .current_dir(&workspace.root)
+        .args(["run", MIRI_TOOLCHAIN, "rustc", "--print", "sysroot"])
+        .output();
+    let (Ok(version), Ok(sysroot)) = (version, sysroot) else {
+        return false;
+    };
+    let sysroot = PathBuf::from(String::from_utf8_lossy(&sysroot.stdout).trim());
+    version.status.success() && sysroot.join("lib/rustlib/src/rust/library").is_dir()
+}
+
 /// Is there a QEMU that is new enough?
 pub(crate) fn has_qemu() -> bool {
     let Ok(output) = Command::new(QEMU).arg("--version").output() else {

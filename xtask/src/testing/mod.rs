@@ -7,7 +7,7 @@ mod bad_boot;
 mod conformance;
 mod foreign;
 mod header;
-mod host;
+pub(crate) mod host;
 pub(crate) mod runner;
 
 use self::bad_boot::BadBoot;

@@ -18,10 +18,12 @@ use tern_kernel::types::CoreId;
 
 use crate::check::time::Configuring;
 use crate::check::{self, Checker};
+use crate::cores::Store;
 use crate::generate::Generator;
-use crate::machine::{DEVICES, Machine, Stop};
+use crate::machine::{DEVICES, Kind, Machine, Stop};
 use crate::op::{Access, Call, Op};
 use crate::random::Random;
+use crate::replay::Journal;
 use crate::witness::{Tally, Witness};
 use crate::world::{FIRST_HANDLED, HANDLERS, Ram, World};
 
@@ -94,8 +96,8 @@ pub enum End {
 }
 
 impl Driver {
-    fn new(cores: usize, ram: &Ram) -> Self {
-        let machine = Machine::new(cores, |system| ram.boot(system));
+    fn new(kind: Kind, cores: usize, record: bool, ram: &Ram) -> Self {
+        let machine = Machine::new(kind, cores, record, |system| ram.boot(system));
         let mut driver = Self {
             machine,
             programs: HashMap::new(),
@@ -168,9 +170,10 @@ impl Driver {
     /// The thread on this core does something: why it enters the kernel, if it does.
     fn user(&mut self, core: usize, op: &Op) -> Option<Cause> {
         let (tcb, context) = self.running(core);
-        let mut k = self.inspect();
-        let pc = k.get(context).next_ip;
-        let spsr = k.get(context).spsr;
+        let k = self.inspect();
+        let registers = k.get(context);
+        let pc = registers.next_ip;
+        let spsr = registers.spsr;
         assert_eq!(spsr, sanitise_spsr(spsr), "a thread's status register");
         let again = self.repeats(core);
         let last = self.programs.entry(context.address()).or_insert(LastCall {
@@ -185,16 +188,17 @@ impl Driver {
                 _ => None,
             };
         }
+        let mut stores = vec![register(&registers.fault_ip, pc)];
         let cause = match op {
             _ if again => {
                 last.pc = pc;
-                k.get_mut(context).next_ip = pc.wrapping_add(4);
+                stores.push(register(&registers.next_ip, pc.wrapping_add(4)));
                 Cause::Syscall
             }
             Op::Call(call) => {
                 last.pc = pc;
-                k.get_mut(context).next_ip = pc.wrapping_add(4);
-                enter_registers(&mut k, tcb, context, call);
+                stores.push(register(&registers.next_ip, pc.wrapping_add(4)));
+                enter_registers(&k, tcb, registers, call, &mut stores);
                 Cause::Syscall
             }
             Op::MemoryFault { address, access } => {
@@ -231,8 +235,7 @@ impl Driver {
                 return None;
             }
         };
-        k.get_mut(context).fault_ip = pc;
-        self.machine.trap(core, cause);
+        self.machine.trap(core, cause, stores);
         Some(cause)
     }
 
@@ -261,11 +264,12 @@ impl Driver {
                     return false;
                 }
                 let (_, context) = self.running(*core);
-                let mut k = self.inspect();
-                let context = k.get_mut(context);
-                context.fault_ip = context.next_ip;
+                let k = self.inspect();
+                let registers = k.get(context);
+                let interrupted = register(&registers.fault_ip, registers.next_ip);
                 entered = Some(Cause::Interrupt);
-                self.machine.trap(*core, Cause::Interrupt);
+                self.machine
+                    .trap(*core, Cause::Interrupt, vec![interrupted]);
             }
             Step::Do { core, op } => {
                 if !in_user(*core) {
@@ -321,30 +325,54 @@ fn configures(k: &Kernel<'_>, tcb: TcbRef, call: &Call) -> Option<(ScRef, u16)> 
     }
 }
 
+fn register(register: &u64, value: u64) -> Store {
+    Store::Register {
+        address: (&raw const *register).addr(),
+        value,
+    }
+}
+
 /// What user level puts into its registers and its buffer before a call.
-fn enter_registers(k: &mut Kernel<'_>, tcb: TcbRef, context: ObjRef<Context>, call: &Call) {
-    let registers = &mut k.get_mut(context).x;
-    registers[..7].copy_from_slice(&call.x[..7]);
-    registers[7] = call.number as u64;
-    registers[8] = call.x[8];
+fn enter_registers(
+    k: &Kernel<'_>,
+    tcb: TcbRef,
+    registers: &Context,
+    call: &Call,
+    stores: &mut Vec<Store>,
+) {
+    let numbered = |number: usize, value| register(&registers.x[number], value);
+    stores.extend((0..7).map(|number| numbered(number, call.x[number])));
+    stores.push(numbered(7, call.number as u64));
+    stores.push(numbered(8, call.x[8]));
     let Some(buffer) = transfer::ipc_buffer(k, tcb, true) else {
         return;
     };
-    for (index, &word) in call.words.iter().enumerate() {
-        k.write_user_word(buffer, MESSAGE + 4 + index, word);
-    }
-    for (index, &cap) in call.caps.iter().enumerate() {
-        k.write_user_word(buffer, CAPS + index, cap);
-    }
-    for (index, &word) in call.receive.iter().flatten().enumerate() {
-        k.write_user_word(buffer, RECEIVE + index, word);
+    let parts = [
+        (MESSAGE + 4, call.words.as_slice()),
+        (CAPS, call.caps.as_slice()),
+        (
+            RECEIVE,
+            call.receive.as_ref().map_or(&[][..], |words| words),
+        ),
+    ];
+    for (start, words) in parts {
+        let words = words.iter().enumerate();
+        stores.extend(words.map(|(index, &value)| Store::Memory {
+            address: buffer.address(start + index),
+            value,
+        }));
     }
 }
 
 /// A machine with the world's threads on it, for a story that is told step by step. Entries are one step each until
 /// interleaving is switched on.
 pub fn stage(ram: &Ram, cores: usize) -> (Driver, World) {
-    let mut driver = Driver::new(cores, ram);
+    stage_on(ram, Kind::default(), cores, false)
+}
+
+/// The same, with cores of a kind. The machine may record what is done to it.
+fn stage_on(ram: &Ram, kind: Kind, cores: usize, record: bool) -> (Driver, World) {
+    let mut driver = Driver::new(kind, cores, record, ram);
     let world = World::create(&mut driver, cores);
     let objects = world.contexts.clone().chain(world.replies.clone());
     let queues = world.endpoints.clone().chain(world.notifications.clone());
@@ -425,20 +453,34 @@ pub struct Outcome {
     pub trace: Vec<Step>,
     pub steps: u64,
     pub tally: Tally,
+    /// All that was done to the machine, if it was recorded.
+    pub journal: Option<Journal>,
 }
 
 /// Makes a run from a seed.
 pub fn from_seed(ram: &Ram, plan: Plan) -> Outcome {
-    decided(ram, plan, Generator::new(plan.seed))
+    from_seed_on(ram, plan, Kind::default(), false)
+}
+
+/// The same, on cores of a kind, with a journal of it if that is wanted.
+pub fn from_seed_on(ram: &Ram, plan: Plan, kind: Kind, record: bool) -> Outcome {
+    decided(ram, plan, kind, record, Generator::new(plan.seed))
 }
 
 /// Makes a run from a list of bytes: the next ones are the next decision, whatever they are. It ends with them.
 pub fn from_list(ram: &Ram, plan: Plan, list: &[u8]) -> Outcome {
-    decided(ram, plan, Generator::from_list(list))
+    decided(
+        ram,
+        plan,
+        Kind::default(),
+        false,
+        Generator::from_list(list),
+    )
 }
 
-fn decided(ram: &Ram, plan: Plan, mut generator: Generator) -> Outcome {
-    guarded(ram, plan.cores, plan.model, |driver, world, trace| {
+fn decided(ram: &Ram, plan: Plan, kind: Kind, record: bool, mut generator: Generator) -> Outcome {
+    let begin = || stage_on(ram, kind, plan.cores, record);
+    guarded(begin, plan.model, |driver, world, trace| {
         let mut decider = Decider {
             generator: &mut generator,
             world,
@@ -459,27 +501,31 @@ fn decided(ram: &Ram, plan: Plan, mut generator: Generator) -> Outcome {
 
 /// Makes a run from decisions. Those that cannot be taken are left out.
 pub fn from_trace(ram: &Ram, cores: usize, model: bool, steps: &[Step]) -> Outcome {
-    guarded(ram, cores, model, |driver, _, trace| {
-        for step in steps {
-            trace.push(step.clone());
-            if !driver.take(step) {
-                trace.pop();
+    guarded(
+        || stage(ram, cores),
+        model,
+        |driver, _, trace| {
+            for step in steps {
+                trace.push(step.clone());
+                if !driver.take(step) {
+                    trace.pop();
+                }
             }
-        }
-    })
+        },
+    )
 }
 
 fn guarded(
-    ram: &Ram,
-    cores: usize,
+    begin: impl FnOnce() -> (Driver, World),
     model: bool,
     work: impl FnOnce(&mut Driver, &World, &mut Vec<Step>),
 ) -> Outcome {
     let mut trace = Vec::new();
     let mut steps = 0;
     let mut tally = Tally::default();
+    let mut journal = None;
     let result = panic::catch_unwind(AssertUnwindSafe(|| {
-        let (mut driver, world) = stage(ram, cores);
+        let (mut driver, world) = begin();
         driver.machine.set_interleaving(true);
         if model {
             driver.compare_with_model();
@@ -488,6 +534,7 @@ fn guarded(
             work(&mut driver, &world, &mut trace);
         }));
         steps = driver.steps;
+        journal = driver.machine.take_journal();
         if let Some(witness) = driver.witness {
             tally = witness.tally;
         }
@@ -504,6 +551,7 @@ fn guarded(
         trace,
         steps,
         tally,
+        journal,
     }
 }
 
