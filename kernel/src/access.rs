@@ -13,6 +13,7 @@
 use core::{
     marker::PhantomData,
     ptr::{self, NonNull},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use mcs::{Refill, Refills, RefillsRef, TreeLinks};
@@ -20,6 +21,7 @@ use mcs::{Refill, Refills, RefillsRef, TreeLinks};
 use crate::{
     arch,
     config::ALL_LOCKS,
+    counters,
     machine::{Machine, machine},
     masked,
     object::{
@@ -148,6 +150,7 @@ impl Kernel<'_> {
         arch::publish();
         self.unlock();
         for core in self.doorbells.iter() {
+            counters::doorbell();
             arch::ring(core);
         }
     }
@@ -334,8 +337,10 @@ impl Kernel<'_> {
     pub fn read_user_word(&self, words: UserWords, index: usize) -> u64 {
         assert!(index < words.count);
         let word = words.base.as_ptr().wrapping_add(index);
-        // SAFETY: a `UserWords` lies within a frame that a capability names; volatile, since user level may write it.
-        unsafe { ptr::read_volatile(word) }
+        // SAFETY: a `UserWords` lies within a frame that a capability names, and no reference leads there.
+        let word = unsafe { AtomicU64::from_ptr(word) };
+        // Atomic, since user level on another core may write it now: a plain access would be a data race.
+        word.load(Ordering::Relaxed)
     }
 
     /// Writes such a word.
@@ -343,7 +348,8 @@ impl Kernel<'_> {
         assert!(index < words.count);
         let word = words.base.as_ptr().wrapping_add(index);
         // SAFETY: as in `read_user_word`.
-        unsafe { ptr::write_volatile(word, value) }
+        let word = unsafe { AtomicU64::from_ptr(word) };
+        word.store(value, Ordering::Relaxed);
     }
 
     /// Zeroes memory of an untyped that holds no object, for everybody: user level may map it uncached, and devices may
@@ -367,6 +373,13 @@ impl UserWords {
     pub fn new(base: PhysAddr, count: usize) -> Self {
         let base = NonNull::new(arch::to_virtual(base) as *mut u64).expect("window address");
         Self { base, count }
+    }
+
+    /// Where a word is. For whoever plays user level on the development machine.
+    #[cfg(not(target_os = "none"))]
+    pub fn address(self, index: usize) -> usize {
+        assert!(index < self.count);
+        self.base.as_ptr().wrapping_add(index).addr()
     }
 }
 

@@ -470,6 +470,7 @@ impl Slot {
         self.raw
     }
 
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.raw == RawCap::NULL
     }

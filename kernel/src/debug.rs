@@ -9,7 +9,7 @@ use crate::{
     access::Kernel,
     arch,
     cap::Cap,
-    config, cspace,
+    config, counters, cspace,
     fault::Fault,
     ipc::transfer,
     masked,
@@ -50,8 +50,12 @@ pub fn call(k: &mut Kernel<'_>, caller: TcbRef, number: i64) {
                 thread(k, caller, x[0]).map_or(NO_AFFINITY, |tcb| u64::from(k.get(tcb).affinity.0));
             k.get_mut(caller.context()).x[0] = affinity;
         }
-        debug_syscall::BENCHMARK_RESET_LOG => masked::reset(),
+        debug_syscall::BENCHMARK_RESET_LOG => {
+            masked::reset();
+            counters::reset();
+        }
         debug_syscall::BENCHMARK_FINALIZE_LOG => finalize_log(k, caller, x[0]),
+        debug_syscall::BENCHMARK_COUNTERS => read_counters(k, caller),
         _ => unreachable!("not a debug call"),
     }
 }
@@ -112,6 +116,15 @@ fn finalize_log(k: &mut Kernel<'_>, caller: TcbRef, core: u64) {
     let x = &mut k.get_mut(caller.context()).x;
     (x[0], x[1]) = (longest.whole, longest.whole_reason);
     (x[2], x[3]) = (longest.held, longest.held_reason);
+}
+
+/// What the benchmark counts, in registers; with the longest time that locks were held, where that is measured.
+fn read_counters(k: &mut Kernel<'_>, caller: TcbRef) {
+    let counts = counters::read();
+    let held = k.cores().map(|core| masked::longest(core).held).max();
+    let x = &mut k.get_mut(caller.context()).x;
+    (x[0], x[1]) = (counts.doorbells, counts.lock_waits);
+    (x[2], x[3]) = (counts.entries_all, held.unwrap_or(0));
 }
 
 /// A thread's name, for messages.

@@ -10,7 +10,9 @@ use sel4_abi::Syscall;
 
 use crate::{
     access::Kernel,
-    arch, debug,
+    arch,
+    config::BENCH_COUNTERS,
+    counters, debug,
     fault::Fault,
     invoke::Leave,
     ipc, irq, masked,
@@ -95,12 +97,14 @@ fn enter_once(me: CoreId, cause: Cause) -> bool {
     masked::set_reason(&k, k.this().current, cause);
     let Some(caller) = k.this().current else {
         k = k.secure(|k| reach::interrupt(k, interrupt));
+        count(&k);
         sched::time::stamp_unaccounted(&mut k);
         take_interrupt(&mut k, interrupt);
         return leave(k, None);
     };
     if is_debug_call(&k, caller, cause) {
         k = k.widen_to_all();
+        count(&k);
     }
     if let Some(returned) = quick(&mut k, caller, cause) {
         return match returned {
@@ -113,6 +117,7 @@ fn enter_once(me: CoreId, cause: Cause) -> bool {
     }
     sched::time::stamp_at(&mut k, entered);
     k = k.secure(|k| reach::entry(k, caller, cause, interrupt));
+    count(&k);
     let funded = sched::time::check_budget(&mut k);
     if funded {
         sched::time::stamp(&mut k);
@@ -169,6 +174,13 @@ fn enter_once(me: CoreId, cause: Cause) -> bool {
         k = Kernel::lock_all(system(), me);
         // The wait was caused by this thread's call, and is charged to it.
         sched::time::stamp(&mut k);
+    }
+}
+
+/// For the benchmark: this entry has its locks.
+fn count(k: &Kernel<'_>) {
+    if BENCH_COUNTERS && k.holds_all() {
+        counters::entry_all();
     }
 }
 

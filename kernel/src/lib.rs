@@ -9,8 +9,8 @@
 //! | [`object`] | the objects behind them |
 //! | [`ipc`], [`sched`] | messages, signals and faults; who runs, and who pays |
 //! | [`vspace`], [`irq`] | address spaces and interrupt lines |
-//! | [`access`], [`system`], [`smp`], [`preempt`] | the lock token, what it guards, other cores, bounded work |
-//! | [`arch`], [`boot`], [`machine`], [`print`], [`debug`], [`masked`] | processor, start, facts, console, measurement |
+//! | [`access`], [`system`], [`smp`], [`sync`], [`preempt`] | the lock token, what it guards, other cores, bounded work |
+//! | [`arch`], [`boot`], [`machine`], [`print`], [`debug`], [`masked`], [`counters`] | processor, start, facts, console, measurement |
 //!
 //! The library also builds on the development machine, where [`arch`] is a stand-in, for its tests.
 
@@ -31,6 +31,7 @@ pub mod boot;
 pub mod cap;
 pub mod cdt;
 pub mod config;
+pub mod counters;
 pub mod cspace;
 pub mod debug;
 pub mod delete;
@@ -50,6 +51,7 @@ pub mod reach;
 pub mod registers;
 pub mod sched;
 pub mod smp;
+pub mod sync;
 pub mod syscall;
 pub mod system;
 pub mod types;

@@ -67,8 +67,8 @@ pub fn machine() -> &'static Machine {
     })
 }
 
-/// The machine that entries on this thread find from now on.
+/// The machine that entries on this thread find from now on, or again the process' own.
 #[cfg(not(target_os = "none"))]
-pub fn use_machine(machine: &'static Machine) {
-    IN_USE.set(Some(machine));
+pub fn use_machine(machine: Option<&'static Machine>) {
+    IN_USE.set(machine);
 }

@@ -249,8 +249,8 @@ fn receive(
     first: Option<First>,
 ) -> Reach {
     if let Some(reply) = reply {
-        home(k, k.get(reply).home.get())?;
-        if let Some(other) = k.get(reply).tcb.get()
+        home(k, k.get(reply).home())?;
+        if let Some(other) = k.get(reply).tcb()
             && other != receiver
             && first != Some(First(Some(reply)))
         {
@@ -308,8 +308,8 @@ fn signal(k: &Kernel<'_>, notification: NotificationRef) -> Reach {
 
 /// The thread that waits on a reply object goes on: the object is free then.
 fn reply(k: &Kernel<'_>, reply: ReplyRef) -> Reach<Option<ReplyRef>> {
-    home(k, k.get(reply).home.get())?;
-    let Some(caller) = k.get(reply).tcb.get() else {
+    home(k, k.get(reply).home())?;
+    let Some(caller) = k.get(reply).tcb() else {
         return Ok(None);
     };
     let ThreadState::BlockedOnReply { .. } = thread(k, caller)?.state else {

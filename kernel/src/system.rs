@@ -130,6 +130,12 @@ impl System {
         &self.locks[..cores]
     }
 
+    /// The lock for stopping cores. For checks on the development machine.
+    #[cfg(not(target_os = "none"))]
+    pub fn stop_lock(&self) -> &TicketLock {
+        &self.stop
+    }
+
     /// Whether any core holds the stop lock or queues for it. For checks on the development machine.
     #[cfg(not(target_os = "none"))]
     pub fn is_stopping(&self) -> bool {
@@ -180,8 +186,8 @@ pub fn system() -> &'static System {
     IN_USE.get()
 }
 
-/// From now on entries on this thread are to that system.
+/// From now on entries on this thread are to that system, or again to the process' own.
 #[cfg(not(target_os = "none"))]
-pub fn use_system(system: &'static System) {
-    IN_USE.set(system);
+pub fn use_system(system: Option<&'static System>) {
+    IN_USE.set(system.unwrap_or(&SYSTEM));
 }

@@ -56,6 +56,7 @@ impl fmt::Display for InterruptController {
 impl Machine {
     /// Reads a device tree.
     pub fn from_device_tree(blob: &[u8]) -> Option<Self> {
+        let blob = tern_platform::dtb::check(blob).ok()?;
         let tree = Fdt::new_unaligned_fallible(blob).ok()?;
         let root = tree.find_node("/").ok()??;
         let mut reader = Reader {
@@ -72,7 +73,7 @@ impl Machine {
         self.memory
             .iter()
             .map(|range| range.end - range.start)
-            .sum()
+            .fold(0, u64::saturating_add)
     }
 }
 
@@ -152,6 +153,10 @@ impl Bus<'_> {
         if ranges.is_empty() {
             return above.translate(address);
         }
+        if self.address_cells + above.address_cells + self.size_cells == 0 {
+            // Entries of no cells have no end.
+            return None;
+        }
         while !ranges.is_empty() {
             let start = take_cells(&mut ranges, self.address_cells)?;
             let target = take_cells(&mut ranges, above.address_cells)?;
@@ -167,6 +172,10 @@ impl Bus<'_> {
     fn registers(&self, node: &UnalignedFallibleNode<'_>) -> Vec<Range<u64>> {
         let mut list = bytes(node, "reg").unwrap_or(&[]);
         let mut found = Vec::new();
+        if self.address_cells == 0 {
+            // Without addresses. Entries of no cells would have no end either.
+            return found;
+        }
         while !list.is_empty() {
             let (Some(start), Some(size)) = (
                 take_cells(&mut list, self.address_cells),

@@ -430,7 +430,7 @@ mod tests {
                 .wrapping_add(1442695040888963407);
             (seed >> 33) % n
         };
-        for _ in 0..2000 {
+        for _ in 0..if cfg!(miri) { 20 } else { 2000 } {
             let (mut regions, mut model) = (List::<Region, 32>::new(Region::EMPTY), [false; 40]);
             for _ in 0..12 {
                 let start = next(36);

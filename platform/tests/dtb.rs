@@ -206,6 +206,91 @@ fn a_cut_structure_is_malformed() {
     }
 }
 
+/// A bus whose `ranges` have entries of no cells says nothing about addresses, and the search in them ends.
+#[test]
+fn ranges_of_no_cells_are_none() {
+    let zero = [0u32];
+    let mut tree = Tree::default();
+    tree.begin("");
+    tree.cells("#address-cells", &zero);
+    tree.begin("outer");
+    tree.cells("#address-cells", &zero);
+    tree.cells("#size-cells", &zero);
+    tree.cells("ranges", &[1, 2, 3]);
+    tree.begin("inner");
+    tree.cells("#address-cells", &[1]);
+    tree.cells("#size-cells", &[1]);
+    tree.cells("ranges", &[]);
+    tree.begin("interrupt-controller");
+    tree.property("compatible", b"arm,gic-400\0");
+    tree.cells("reg", &[0x800_0000, 0x1000, 0x801_0000, 0x1000]);
+    tree.structure
+        .extend([2u32; 4].map(u32::to_be_bytes).concat());
+    assert_eq!(dtb::parse(&tree.finish()), Err(DtbError::NoMemory));
+}
+
+/// Writes a tree.
+#[derive(Default)]
+struct Tree {
+    structure: Vec<u8>,
+    strings: Vec<u8>,
+}
+
+impl Tree {
+    fn words(&mut self, words: &[u32]) {
+        words
+            .iter()
+            .for_each(|word| self.structure.extend(word.to_be_bytes()));
+    }
+
+    fn padded(&mut self, bytes: &[u8]) {
+        self.structure.extend(bytes);
+        let len = self.structure.len().next_multiple_of(4);
+        self.structure.resize(len, 0);
+    }
+
+    fn begin(&mut self, name: &str) {
+        self.words(&[1]);
+        self.padded(&[name.as_bytes(), b"\0"].concat());
+    }
+
+    fn property(&mut self, name: &str, value: &[u8]) {
+        let at = self.strings.len() as u32;
+        self.strings.extend([name.as_bytes(), b"\0"].concat());
+        self.words(&[3, value.len() as u32, at]);
+        self.padded(value);
+    }
+
+    fn cells(&mut self, name: &str, cells: &[u32]) {
+        let value: Vec<u8> = cells.iter().flat_map(|cell| cell.to_be_bytes()).collect();
+        self.property(name, &value);
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.words(&[9]);
+        let (structure, strings) = (self.structure.len() as u32, self.strings.len() as u32);
+        let end = 56 + structure + strings;
+        let header = [
+            0xd00d_feed,
+            end,
+            56,
+            56 + structure,
+            40,
+            17,
+            16,
+            0,
+            strings,
+            structure,
+        ];
+        let mut blob: Vec<u8> = header.iter().flat_map(|word| word.to_be_bytes()).collect();
+        // An empty reservation map.
+        blob.extend([0; 16]);
+        blob.extend(self.structure);
+        blob.extend(self.strings);
+        blob
+    }
+}
+
 /// Any bytes are a board or an error: no panic, no endless loop.
 #[test]
 fn changed_bytes_never_panic() {

@@ -61,6 +61,12 @@ fn lookup(symbols: &[Symbol<'_>], address: u64) -> Option<String> {
     (into <= reach).then(|| format!("{:#}+{into:#x}", rustc_demangle::demangle(symbol.name)))
 }
 
+/// The name of the function around an address.
+pub(crate) fn function_at(symbols: &[Symbol<'_>], address: u64) -> Option<String> {
+    let name = lookup(symbols, address)?;
+    name.rsplit_once('+').map(|(name, _)| name.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,10 +19,14 @@ pub(crate) enum Command {
     Image(Image),
     Sdk(Sdk),
     Test(Test),
+    Bench(Bench),
     Matrix(Matrix),
-    /// The arguments of the simulation.
-    Sim(Vec<String>),
+    Hostile(Hostile),
+    Sim(Sim),
+    Coverage(Coverage),
     Mutants(Mutants),
+    Fuzz(Fuzz),
+    Miri(Miri),
     Setup,
     Help(Topic),
 }
@@ -36,22 +40,32 @@ pub(crate) enum Topic {
     Sdk,
     Test,
     Conformance,
+    Bench,
     Matrix,
     Sim,
+    Hostile,
+    Coverage,
     Mutants,
+    Fuzz,
+    Miri,
     Setup,
 }
 
-const TOPICS: [(&str, Topic); 10] = [
+const TOPICS: [(&str, Topic); 15] = [
     ("run", Topic::Run),
     ("build", Topic::Build),
     ("image", Topic::Image),
     ("sdk", Topic::Sdk),
     ("test", Topic::Test),
     ("conformance", Topic::Conformance),
+    ("bench", Topic::Bench),
     ("matrix", Topic::Matrix),
     ("sim", Topic::Sim),
+    ("hostile", Topic::Hostile),
+    ("coverage", Topic::Coverage),
     ("mutants", Topic::Mutants),
+    ("fuzz", Topic::Fuzz),
+    ("miri", Topic::Miri),
     ("setup", Topic::Setup),
 ];
 
@@ -117,12 +131,80 @@ pub(crate) struct Test {
     pub(crate) write_page: bool,
 }
 
+/// A long test of the target: which, from which seed, for how long, and where.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Hostile {
+    pub(crate) soak: bool,
+    pub(crate) seed: Option<u64>,
+    pub(crate) calls: Option<u64>,
+    pub(crate) seconds: Option<u64>,
+    pub(crate) real_time: bool,
+    pub(crate) machine: Wanted,
+    pub(crate) build: Build,
+    pub(crate) timeout: Option<Option<Duration>>,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sim {
+    /// For the simulation itself.
+    pub(crate) arguments: Vec<String>,
+    /// Work through the long series until so many steps are done.
+    pub(crate) total: Option<u64>,
+    pub(crate) restart: bool,
+    /// Go on although the sources have changed.
+    pub(crate) resume: bool,
+}
+
+/// What is run, and what is shown of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Coverage {
+    /// Only files with this in their paths.
+    pub(crate) filter: Option<String>,
+    pub(crate) seconds: Option<u64>,
+    pub(crate) seeds: Option<u64>,
+    pub(crate) tests: bool,
+    pub(crate) lines: bool,
+    pub(crate) html: Option<PathBuf>,
+    pub(crate) lcov: Option<PathBuf>,
+    /// In percent; less is a failure.
+    pub(crate) least: Option<u64>,
+}
+
 /// Which defects, and how long each is looked for.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mutants {
     pub(crate) name: Option<String>,
     pub(crate) some: Option<usize>,
     pub(crate) seconds: Option<u64>,
+}
+
+/// What is shown of the figures, and where else they go.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Bench {
+    pub(crate) filter: Option<String>,
+    pub(crate) cores: Option<u32>,
+    pub(crate) json: Option<PathBuf>,
+    pub(crate) compare: Option<PathBuf>,
+    pub(crate) check: bool,
+    pub(crate) doc: bool,
+    pub(crate) profile: bool,
+}
+
+/// Which targets, and what to do with them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Fuzz {
+    pub(crate) target: Option<String>,
+    pub(crate) seconds: Option<u64>,
+    pub(crate) list: bool,
+    pub(crate) minimise: bool,
+    pub(crate) repeat: Option<PathBuf>,
+}
+
+/// What Miri interprets.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Miri {
+    pub(crate) filter: Option<String>,
+    pub(crate) quick: bool,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -189,9 +271,22 @@ struct Options {
     list: bool,
     smoke: bool,
     restart: bool,
-    sim: Vec<String>,
+    sim: Sim,
+    coverage: Coverage,
+    quick: bool,
     some: Option<usize>,
     seconds: Option<u64>,
+    soak: bool,
+    seed: Option<u64>,
+    calls: Option<u64>,
+    real_time: bool,
+    json: Option<PathBuf>,
+    compare: Option<PathBuf>,
+    check: bool,
+    doc: bool,
+    profile: bool,
+    minimise: bool,
+    repeat: Option<PathBuf>,
 }
 
 fn allowed(topic: Topic) -> (&'static [&'static str], usize) {
@@ -213,15 +308,90 @@ fn allowed(topic: Topic) -> (&'static [&'static str], usize) {
         ),
         Topic::Test => (&["release", "config", "jobs", "list"], 2),
         Topic::Conformance => (&["jobs"], 0),
+        Topic::Bench => (&["cores", "json", "compare", "check", "doc", "profile"], 1),
         Topic::Matrix => (&["smoke", "restart", "jobs", "timeout"], 1),
         Topic::Sim => (
             &[
-                "seed", "seeds", "cores", "steps", "seconds", "trace", "no-model",
+                "seed", "seeds", "cores", "steps", "seconds", "trace", "no-model", "total",
+                "restart", "resume",
             ],
             0,
         ),
+        Topic::Hostile => (
+            &[
+                "soak",
+                "seed",
+                "calls",
+                "seconds",
+                "cores",
+                "gic",
+                "cpu",
+                "memory",
+                "real-time",
+                "release",
+                "config",
+                "timeout",
+            ],
+            0,
+        ),
+        Topic::Coverage => (
+            &[
+                "seconds", "seeds", "tests", "lines", "html", "lcov", "least",
+            ],
+            1,
+        ),
         Topic::Mutants => (&["some", "seconds"], 1),
+        Topic::Fuzz => (&["seconds", "list", "minimise", "repeat"], 1),
+        Topic::Miri => (&["quick"], 1),
         Topic::Setup | Topic::Overview => (&[], 0),
+    }
+}
+
+impl Sim {
+    fn set(&mut self, name: &str, parser: &mut Parser) -> Result<()> {
+        match name {
+            "total" => self.total = Some(large_number(name, parser)?),
+            "restart" => self.restart = true,
+            "resume" => self.resume = true,
+            _ => {
+                self.arguments.push(format!("--{name}"));
+                if !["trace", "no-model"].contains(&name) {
+                    let value = number::<u64>(name, parser)?;
+                    self.arguments.push(value.to_string());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The long series is always the same, so that runs can be added up.
+    fn check(self) -> Result<Self> {
+        match self.total {
+            Some(_) if !self.arguments.is_empty() => Err(Failure::usage(format!(
+                "--total runs a series of its own, without {}",
+                self.arguments[0]
+            ))),
+            None if self.restart || self.resume => {
+                Err(Failure::usage("--restart and --resume go with --total"))
+            }
+            _ => Ok(self),
+        }
+    }
+}
+
+impl Coverage {
+    fn set(&mut self, name: &str, parser: &mut Parser) -> Result<()> {
+        match name {
+            "seconds" => self.seconds = Some(number(name, parser)?),
+            "seeds" => self.seeds = Some(number(name, parser)?),
+            "tests" => self.tests = true,
+            "lines" => self.lines = true,
+            "html" => self.html = Some(parser.value()?.into()),
+            "lcov" => self.lcov = Some(parser.value()?.into()),
+            "least" => self.least = Some(number(name, parser)?),
+            _ => unreachable!("every allowed option is set here"),
+        }
+        Ok(())
     }
 }
 
@@ -253,19 +423,12 @@ impl Options {
                 other => return Err(other.unexpected().into()),
             };
             match topic {
-                Topic::Sim => options.set_for_sim(&name, parser)?,
+                Topic::Sim => options.sim.set(&name, parser)?,
+                Topic::Coverage => options.coverage.set(&name, parser)?,
                 _ => options.set(&name, parser)?,
             }
         }
         Ok(options)
-    }
-
-    fn set_for_sim(&mut self, name: &str, parser: &mut Parser) -> Result<()> {
-        self.sim.push(format!("--{name}"));
-        if !["trace", "no-model"].contains(&name) {
-            self.sim.push(number::<u64>(name, parser)?.to_string());
-        }
-        Ok(())
     }
 
     fn set(&mut self, name: &str, parser: &mut Parser) -> Result<()> {
@@ -289,9 +452,21 @@ impl Options {
             "gdb" => self.gdb = true,
             "some" => self.some = Some(number(name, parser)?),
             "seconds" => self.seconds = Some(number(name, parser)?),
+            "soak" => self.soak = true,
+            "seed" => self.seed = Some(number(name, parser)?),
+            "calls" => self.calls = Some(number(name, parser)?),
+            "real-time" => self.real_time = true,
+            "json" => self.json = Some(parser.value()?.into()),
+            "compare" => self.compare = Some(parser.value()?.into()),
+            "check" => self.check = true,
+            "doc" => self.doc = true,
+            "profile" => self.profile = true,
             "list" => self.list = true,
+            "minimise" => self.minimise = true,
+            "repeat" => self.repeat = Some(parser.value()?.into()),
             "smoke" => self.smoke = true,
             "restart" => self.restart = true,
+            "quick" => self.quick = true,
             _ => unreachable!("every allowed option is set here"),
         }
         Ok(())
@@ -348,6 +523,15 @@ impl Options {
                 write_page: true,
                 ..Test::default()
             }),
+            Topic::Bench => Command::Bench(Bench {
+                filter: self.words.into_iter().next(),
+                cores: self.machine.cores,
+                json: self.json,
+                compare: self.compare,
+                check: self.check,
+                doc: self.doc,
+                profile: self.profile,
+            }),
             Topic::Matrix => Command::Matrix(Matrix {
                 example: self.words.into_iter().next(),
                 smoke: self.smoke,
@@ -355,11 +539,36 @@ impl Options {
                 jobs: self.jobs,
                 timeout: self.timeout.flatten(),
             }),
-            Topic::Sim => Command::Sim(self.sim),
+            Topic::Hostile => Command::Hostile(Hostile {
+                soak: self.soak,
+                seed: self.seed,
+                calls: self.calls,
+                seconds: self.seconds,
+                real_time: self.real_time,
+                machine: self.machine,
+                build: self.build,
+                timeout: self.timeout,
+            }),
+            Topic::Sim => Command::Sim(self.sim.check()?),
+            Topic::Coverage => Command::Coverage(Coverage {
+                filter: self.words.into_iter().next(),
+                ..self.coverage
+            }),
             Topic::Mutants => Command::Mutants(Mutants {
                 name: self.words.into_iter().next(),
                 some: self.some,
                 seconds: self.seconds,
+            }),
+            Topic::Fuzz => Command::Fuzz(Fuzz {
+                target: self.words.into_iter().next(),
+                seconds: self.seconds,
+                list: self.list,
+                minimise: self.minimise,
+                repeat: self.repeat,
+            }),
+            Topic::Miri => Command::Miri(Miri {
+                filter: self.words.into_iter().next(),
+                quick: self.quick,
             }),
             Topic::Setup => Command::Setup,
             Topic::Overview => Command::Help(Topic::Overview),
@@ -371,6 +580,23 @@ fn number<T: std::str::FromStr>(name: &str, parser: &mut Parser) -> Result<T> {
     let text = parser.value()?.string()?;
     text.parse()
         .map_err(|_| Failure::usage(format!("--{name} takes a number, not '{text}'")))
+}
+
+/// A whole number that may be written as `1e9`.
+fn large_number(name: &str, parser: &mut Parser) -> Result<u64> {
+    let text = parser.value()?.string()?;
+    let value = match text.split_once('e') {
+        Some((digits, zeros)) => zeros.parse().ok().and_then(|zeros| {
+            let digits: u64 = digits.parse().ok()?;
+            digits.checked_mul(10u64.checked_pow(zeros)?)
+        }),
+        None => text.parse().ok(),
+    };
+    value.ok_or_else(|| {
+        Failure::usage(format!(
+            "--{name} takes a number such as 5000000 or 1e9, not '{text}'"
+        ))
+    })
 }
 
 fn root(words: Vec<String>, elf: Option<PathBuf>) -> Result<Root> {
@@ -470,6 +696,44 @@ mod tests {
     }
 
     #[test]
+    fn bench_takes_every_option() {
+        let line = "bench call --cores 4 --json a --compare b --check --doc --profile";
+        let expected = Bench {
+            filter: Some("call".into()),
+            cores: Some(4),
+            json: Some("a".into()),
+            compare: Some("b".into()),
+            check: true,
+            doc: true,
+            profile: true,
+        };
+        assert_eq!(parse_line(line).unwrap(), Command::Bench(expected));
+        assert!(mistake("bench --locks all").contains("--compare"));
+    }
+
+    #[test]
+    fn the_long_series_stands_alone() {
+        let sim = |line: &str| match parse_line(line).unwrap() {
+            Command::Sim(sim) => sim,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(sim("sim --total 2e9 --resume").total, Some(2_000_000_000));
+        assert_eq!(sim("sim --total 75 --restart").total, Some(75));
+        assert_eq!(
+            sim("sim --seed 3 --trace").arguments,
+            ["--seed", "3", "--trace"]
+        );
+        assert!(mistake("sim --total 1e9 --seed 1").contains("without --seed"));
+        assert!(mistake("sim --resume").contains("--total"));
+        for wrong in ["e9", "1e", "1.5e9", "1e30"] {
+            assert!(
+                mistake(&format!("sim --total {wrong}")).contains("1e9"),
+                "{wrong}"
+            );
+        }
+    }
+
+    #[test]
     fn no_time_out_can_be_asked_for() {
         assert_eq!(run("run hello --timeout 0").timeout, Some(None));
         assert_eq!(run("run hello").root, Root::Example("hello".into()));
@@ -489,9 +753,20 @@ mod tests {
     }
 
     #[test]
+    fn miri_has_a_filter_and_a_short_way() {
+        let miri = |line: &str| match parse_line(line).unwrap() {
+            Command::Miri(miri) => (miri.filter, miri.quick),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(miri("miri"), (None, false));
+        assert_eq!(miri("miri race --quick"), (Some("race".into()), true));
+        assert!(mistake("miri a b").contains("b"));
+    }
+
+    #[test]
     fn mistakes_are_named() {
         assert!(mistake("fly").contains(
-            "run, build, image, sdk, test, conformance, matrix, sim, mutants, setup, help"
+            "run, build, image, sdk, test, conformance, bench, matrix, sim, hostile, coverage, mutants, fuzz, miri, setup, help"
         ));
         assert!(mistake("run --core 2").contains("--cores"));
         assert!(mistake("run --cores two").contains("--cores takes a number, not 'two'"));
@@ -518,7 +793,16 @@ mod tests {
         for (name, topic) in TOPICS {
             assert!(crate::help::text(topic).contains(&format!("cargo xtask {name}")));
         }
-        for topic in [Topic::Run, Topic::Sdk] {
+        for topic in [
+            Topic::Run,
+            Topic::Sdk,
+            Topic::Bench,
+            Topic::Hostile,
+            Topic::Sim,
+            Topic::Coverage,
+            Topic::Fuzz,
+            Topic::Miri,
+        ] {
             for option in allowed(topic).0 {
                 assert!(crate::help::text(topic).contains(&format!("--{option}")));
             }

@@ -11,9 +11,14 @@ pub(crate) fn text(topic: Topic) -> &'static str {
         Topic::Sdk => SDK,
         Topic::Test => TEST,
         Topic::Conformance => CONFORMANCE,
+        Topic::Bench => BENCH,
         Topic::Matrix => MATRIX,
         Topic::Sim => SIM,
+        Topic::Hostile => HOSTILE,
+        Topic::Coverage => COVERAGE,
         Topic::Mutants => MUTANTS,
+        Topic::Fuzz => FUZZ,
+        Topic::Miri => MIRI,
         Topic::Setup => SETUP,
     }
 }
@@ -27,9 +32,14 @@ cargo xtask builds Tern, runs it in QEMU, and tests it.
     cargo xtask image           write a bootable image file
     cargo xtask sdk             write what programs that are built elsewhere need to know
     cargo xtask conformance     run the tests of the target and write docs/conformance.md
+    cargo xtask bench           measure what operations of the kernel cost, in instructions
     cargo xtask matrix          boot one example on every kind of machine, many times
     cargo xtask sim             run the kernel on a simulated machine, at random, and check every step
+    cargo xtask hostile         let threads do anything they can, on all cores, for long
+    cargo xtask coverage        say which lines of the kernel the simulation reaches
     cargo xtask mutants         put deliberate defects into the kernel and see whether `sim` catches them
+    cargo xtask fuzz            look for inputs that break what reads them, guided by coverage
+    cargo xtask miri            look for undefined behaviour and data races in tests of this machine
     cargo xtask setup           install what is missing, and nothing else
     cargo xtask help COMMAND    options of a command
 
@@ -128,6 +138,20 @@ interface (kernel/tests/conformance), the tests that check it, and the result. `
 
     --jobs N             QEMUs at the same time (default: 2, or 1 on a machine with one core)";
 
+const BENCH: &str = "\
+cargo xtask bench [FILTER] [OPTIONS]
+
+Measures what operations of the kernel cost, in instructions, on a machine with 1 core and on one with 4, and prints the
+figures beside the project's aims and seL4's. Everything is measured each time, twice, and the two runs have to agree;
+FILTER is a part of the names of the figures to print. docs/performance.md says what each means.
+
+    --cores N            measure on one machine, with this number of cores
+    --json FILE          write the figures into a file too, all of them
+    --compare FILE       print what has changed against a file that --json wrote
+    --check              fail if a figure is above its aim; else that is only said
+    --doc                write the tables of docs/performance.md
+    --profile            where the instructions of one figure go, by function; FILTER is its whole name";
+
 const MATRIX: &str = "\
 cargo xtask matrix [EXAMPLE] [--smoke] [--restart] [--jobs N] [--timeout SECONDS]
 
@@ -150,10 +174,53 @@ seed. When one goes wrong, the command that repeats it is printed, and the decis
     --seed N       the first seed (default: 1)
     --seeds N      how many (default: 1, or as many as there is time for with --seconds)
     --cores N      number of cores (default: by the seed: 2, 3, 4, 1 or 8)
-    --steps N      decisions in a run (default: 2000, and 20000 for every eighth seed)
+    --steps N      decisions in a run (default: 2000, and 20000 for every seventh seed)
     --seconds S    begin no further run after this time
     --trace        print every decision
-    --no-model     do not compare with the sequential model: twice as fast";
+    --no-model     do not compare with the sequential model: twice as fast
+
+    --total N      work through a fixed series, all kinds of runs on all numbers of cores, until N steps are done (such
+                   as 1e9). Progress is saved all the time in target/tern/sim-long, and a run that was interrupted
+                   goes on there; sources that differ start anew.
+    --resume       go on even if the sources differ
+    --restart      start anew in any case";
+
+const COVERAGE: &str = "\
+cargo xtask coverage [FILTER] [OPTIONS]
+
+Says which lines of the kernel's portable part, and of mcs, the simulation reaches: a line for each file, and the total.
+It is measured by LLVM, in a build of its own (target/coverage), with the tools of rustup's component llvm-tools, which
+is installed if it is missing. Test modules are not counted, nor is what exists on the target only. FILTER is a part of
+the paths of the files to show.
+
+    --seconds S    how long the simulation runs (default: 60)
+    --seeds N      this many runs instead, which is the same on every machine
+    --tests        and the tests of the kernel, of mcs and of the simulation on this machine
+    --lines        print the lines that were not reached
+    --html DIR     write all files as pages, with counts
+    --lcov FILE    write counts in lcov's format
+    --least N      fail if less than N % are reached";
+
+const HOSTILE: &str = "\
+cargo xtask hostile [--soak] [OPTIONS]
+
+Boots the test obj_hostile in QEMU for longer than `test` does: threads on all cores make random system calls, invoke
+everything, fault, and break each other, and the kernel has to survive, to serve the others, and to give all memory back.
+With --soak it boots the test soak instead: objects of all kinds are made, used, moved between cores, revoked and
+destroyed. A run follows from its seed. When it goes wrong, the command that repeats it is printed.
+
+    --soak               many objects in place of hostile threads
+    --seed N             where the random numbers begin (default: 1)
+    --calls N            how many calls, or operations with --soak (default: 1000000, unless there is --seconds)
+    --seconds S          end after this time of the machine
+    --cores N            number of cores (default: 4)
+    --gic 2|3            version of the interrupt controller (default: 2)
+    --cpu MODEL          model of the cores (default: cortex-a72)
+    --memory SIZE        such as 512M or 2G (default: 1G)
+    --real-time          do not count instructions: cores run at once, and runs do not repeat exactly
+    --release            build optimised, without the kernel's assertions
+    --config KEY=VALUE   set a key of kernel/config.keys; may be repeated
+    --timeout SECONDS    give up after this time (default: 3600; 0 is none)";
 
 const MUTANTS: &str = "\
 cargo xtask mutants [NAME] [--some N] [--seconds S]
@@ -163,6 +230,28 @@ and says what caught it. The last line is `N of N caught`; the exit status is 0 
 
     --some N       only so many of them, others whenever the kernel's sources change
     --seconds S    how long to look for each (default: 60)";
+
+const FUZZ: &str = "\
+cargo xtask fuzz [TARGET] [OPTIONS]
+
+Runs every fuzz target (fuzz/targets), or one of them, with inputs that libFuzzer makes from those that are kept in
+fuzz/corpus. When one goes wrong, its input is left in fuzz/crashes, where `cargo test` runs it too, and the command that
+repeats it is printed. cargo-fuzz and a nightly Rust are installed when they are missing.
+
+    --list           list the targets
+    --seconds S      how long each is run (default: 60)
+    --repeat FILE    run one input, without the fuzzer, and tell in words what it does
+    --minimise       take up what was found, and keep few and short inputs in fuzz/corpus";
+
+const MIRI: &str = "\
+cargo xtask miri [FILTER] [--quick]
+
+Has Miri interpret the tests of this machine and a few runs of the simulation, whose cores are threads then. It reports
+undefined behaviour: data races between cores, references that overlap, memory that was never written, and the like.
+FILTER is a part of the names of the tests to run. Rust nightly with Miri is installed with rustup where it is missing.
+MIRIFLAGS of the environment are added to its flags.
+
+    --quick        the kernel's own tests, the interface's, and the shortest runs of the simulation";
 
 const SETUP: &str = "\
 cargo xtask setup

@@ -5,21 +5,29 @@
 //! is compiled.
 
 mod backtrace;
+mod bench;
 mod boards;
 mod builder;
 mod cli;
 mod commands;
 mod config;
+mod coverage;
 mod elf;
 mod failure;
+mod fuzz;
 mod help;
+mod hostile;
 mod image;
+mod long;
 mod matrix;
+mod miri;
 mod mutants;
 mod qemu;
 mod sdk;
 mod setup;
 mod testing;
+#[cfg(test)]
+mod unsafe_table;
 mod workspace;
 
 use crate::cli::Command;
@@ -50,9 +58,14 @@ fn perform(command: Command) -> Result<()> {
         Command::Image(image) => commands::image(&workspace, &image),
         Command::Sdk(sdk) => sdk::run(&workspace, &sdk),
         Command::Test(test) => testing::run(&workspace, &test),
+        Command::Bench(options) => bench::run(&workspace, &options),
         Command::Matrix(matrix) => matrix::run(&workspace, &matrix),
-        Command::Sim(arguments) => commands::simulate(&workspace, &arguments),
+        Command::Hostile(options) => hostile::run(&workspace, &options),
+        Command::Sim(sim) => commands::simulate(&workspace, &sim),
+        Command::Coverage(coverage) => coverage::run(&workspace, &coverage),
         Command::Mutants(options) => mutants::run(&workspace, &options),
+        Command::Fuzz(options) => fuzz::run(&workspace, &options),
+        Command::Miri(options) => miri::run(&workspace, &options),
         Command::Setup => {
             setup::ensure(&workspace, Need::Everything)?;
             // The tests that need this one are left out without it.

@@ -4,6 +4,7 @@
 //! of them. One whose text is no longer there is an error: it has to be told anew, or to go.
 
 use crate::cli;
+use crate::commands::SIM_CONFIG;
 use crate::failure::{Context, Failure, Result, unknown};
 use crate::workspace::Workspace;
 use std::collections::hash_map::DefaultHasher;
@@ -39,18 +40,20 @@ pub(crate) fn run(workspace: &Workspace, options: &cli::Mutants) -> Result<()> {
     let mut caught = 0;
     for (number, mutant) in chosen.iter().enumerate() {
         let start = Instant::now();
-        let verdict = tree.judge(mutant, options.seconds.unwrap_or(PATIENCE))?;
+        let verdict = tree.judge(mutant, options.seconds.unwrap_or(PATIENCE));
         let seconds = start.elapsed().as_secs();
         let progress = format!("[{}/{}]", number + 1, chosen.len());
         match verdict {
-            Some(by) => {
+            Ok(Some(by)) => {
                 caught += 1;
                 println!("{progress} caught  {} ({seconds} s) by: {by}", mutant.name);
             }
-            None => println!(
+            Ok(None) => println!(
                 "{progress} MISSED  {} ({seconds} s): {}",
                 mutant.name, mutant.about
             ),
+            // The others are still worth their time.
+            Err(problem) => println!("{progress} BROKEN  {}", problem.message),
         }
     }
     println!("\n{caught} of {} caught", chosen.len());
@@ -111,7 +114,8 @@ fn read(root: &Path, file: &Path) -> Result<String> {
     fs::read_to_string(&path).doing("read", &path)
 }
 
-fn tracked(workspace: &Workspace) -> Result<Vec<PathBuf>> {
+/// The files of the checkout, as they are named there.
+pub(crate) fn tracked(workspace: &Workspace) -> Result<Vec<PathBuf>> {
     let output = Command::new("git")
         .current_dir(&workspace.root)
         .args(["ls-files", "-z"])
@@ -119,7 +123,7 @@ fn tracked(workspace: &Workspace) -> Result<Vec<PathBuf>> {
         .running("git ls-files")?;
     if !output.status.success() {
         return Err(Failure::new(
-            "git ls-files failed: the mutants need a git checkout",
+            "git ls-files failed: this needs a git checkout",
         ));
     }
     let text = String::from_utf8_lossy(&output.stdout);
@@ -182,7 +186,7 @@ impl Tree {
                 ])
                 .arg("--target-dir")
                 .arg(&self.target)
-                .env("TERN_ROOT_CNODE_SIZE_BITS", "8")
+                .envs(SIM_CONFIG)
                 // A mutant may leave something unused.
                 .env("RUSTFLAGS", "--cap-lints warn -A warnings");
             cargo
@@ -196,7 +200,7 @@ impl Tree {
             )));
         }
         let ran = cargo("run")
-            .args(["--", "--seconds", &seconds.to_string()])
+            .args(["--", "--no-story", "--seconds", &seconds.to_string()])
             .output()
             .running("cargo run")?;
         if ran.status.success() {

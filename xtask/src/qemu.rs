@@ -7,6 +7,7 @@ use crate::boards::Machine;
 use crate::failure::{Context, Failure, Result, TIMED_OUT};
 use crate::workspace::which;
 use std::io::{Read, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -103,6 +104,35 @@ impl Finished {
     }
 }
 
+/// Every instruction that is executed, written into a file.
+pub(crate) struct Trace {
+    pub(crate) file: PathBuf,
+    /// Instructions elsewhere are left out.
+    pub(crate) addresses: Vec<Range<u64>>,
+}
+
+impl Trace {
+    fn arguments(&self) -> Vec<String> {
+        let ranges: Vec<String> = self
+            .addresses
+            .iter()
+            .map(|range| format!("{:#x}..{:#x}", range.start, range.end - 1))
+            .collect();
+        [
+            "-accel",
+            "tcg,one-insn-per-tb=on",
+            "-d",
+            "exec,nochain",
+            "-dfilter",
+            &ranges.join(","),
+            "-D",
+            &self.file.display().to_string(),
+        ]
+        .map(String::from)
+        .into()
+    }
+}
+
 /// Boots a machine and stays with it to its end.
 pub(crate) fn run(
     machine: &Machine,
@@ -110,10 +140,22 @@ pub(crate) fn run(
     limits: &Limits,
     console: Console,
 ) -> Result<Finished> {
+    run_traced(machine, boot, limits, console, None)
+}
+
+/// The same, with a trace.
+pub(crate) fn run_traced(
+    machine: &Machine,
+    boot: &Boot,
+    limits: &Limits,
+    console: Console,
+    trace: Option<&Trace>,
+) -> Result<Finished> {
     let mut command = guarded_qemu();
     command
         .args(machine.arguments())
         .args(boot.arguments())
+        .args(trace.map_or(Vec::new(), Trace::arguments))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

@@ -12,6 +12,9 @@ pub(crate) const EXAMPLES: &str = "tern-examples";
 /// The package of root tasks that each test one behaviour.
 pub(crate) const TARGET_TESTS: &str = "tern-target-tests";
 
+/// The package of the root task that measures.
+pub(crate) const BENCH: &str = "tern-bench";
+
 /// The paths of one checkout.
 pub(crate) struct Workspace {
     pub(crate) root: PathBuf,
@@ -43,11 +46,13 @@ impl Workspace {
     /// The cargo that started this tool, in the workspace.
     pub(crate) fn cargo(&self, subcommand: &str) -> Command {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo
-            .current_dir(&self.root)
-            .arg(subcommand)
-            .arg("--target-dir")
-            .arg(&self.target);
+        cargo.arg(subcommand).arg("--target-dir").arg(&self.target);
+        self.prepared(cargo)
+    }
+
+    /// A command that starts a cargo, in the workspace.
+    pub(crate) fn prepared(&self, mut cargo: Command) -> Command {
+        cargo.current_dir(&self.root);
         // What cargo told this tool about its own package is not about the packages built next.
         for (name, _) in env::vars_os() {
             if let Some(name) = name.to_str()
@@ -63,6 +68,7 @@ impl Workspace {
     fn sources(&self, package: &str) -> PathBuf {
         match package {
             EXAMPLES => self.root.join("examples/src/bin"),
+            BENCH => self.root.join("kernel/tests/bench/src/bin"),
             _ => self.root.join("kernel/tests/target/src/bin"),
         }
     }

@@ -25,6 +25,8 @@ pub fn boot(
     let mut board = BoardInfo::empty();
     board.memory.add(ram).expect("room for one region");
     board.gic.distributor = Region::new(0x800_0000, 0x801_0000);
+    let firmware = Region::new(0x801_0000, 0x802_0000);
+    board.reserved.add(firmware).expect("room for one region");
     let handover = Handover {
         magic: handover::MAGIC,
         version: handover::VERSION,

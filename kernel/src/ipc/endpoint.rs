@@ -10,6 +10,7 @@ use crate::{
     },
     preempt::{self, Search},
     sched,
+    types::CoreId,
 };
 
 /// How a message is sent.
@@ -94,7 +95,7 @@ pub fn receive(
     reply: Option<ReplyRef>,
 ) {
     if let Some(reply) = reply
-        && let Some(other) = k.get(reply).tcb.get()
+        && let Some(other) = k.get(reply).tcb()
         && other != receiver
     {
         super::cancel(k, other);
@@ -112,10 +113,10 @@ pub fn receive(
         if blocking {
             k.get_mut(receiver).state = ThreadState::BlockedOnReceive { endpoint };
             k.get_mut(receiver).reply = reply;
+            let home = join(k, endpoint, EndpointState::Receiving, receiver);
             if let Some(reply) = reply {
-                k.get(reply).tcb.set(Some(receiver));
+                k.get(reply).set_tcb(receiver, home);
             }
-            join(k, endpoint, EndpointState::Receiving, receiver);
         } else {
             k.get_mut(receiver.context()).x[0] = 0;
         }
@@ -159,8 +160,8 @@ pub fn receive(
 }
 
 /// Puts a thread, whose state is set, into the queue. An endpoint in which nobody waits is homed where its first
-/// waiter is.
-fn join(k: &mut Kernel<'_>, endpoint: EndpointRef, state: EndpointState, tcb: TcbRef) {
+/// waiter is: its home, which is the thread's from now on.
+fn join(k: &mut Kernel<'_>, endpoint: EndpointRef, state: EndpointState, tcb: TcbRef) -> CoreId {
     let mut queue = k.get(endpoint).queue();
     let home = if queue.is_empty() {
         k.me()
@@ -169,10 +170,8 @@ fn join(k: &mut Kernel<'_>, endpoint: EndpointRef, state: EndpointState, tcb: Tc
     };
     queue.insert(k, tcb);
     k.get(tcb.home()).set(home);
-    if let Some(reply) = k.get(tcb).reply {
-        k.get(reply).home.set(home);
-    }
     k.get(endpoint).set_queue(queue, state, home);
+    home
 }
 
 /// Takes a waiting thread out of the queue; it becomes inactive.

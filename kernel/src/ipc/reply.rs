@@ -17,8 +17,7 @@ pub fn push(k: &mut Kernel<'_>, caller: TcbRef, callee: TcbRef, reply: ReplyRef,
     k.get_mut(caller).state = ThreadState::BlockedOnReply { reply };
     let home = k.get(caller.home()).get();
     let object = k.get(reply);
-    object.home.set(home);
-    object.tcb.set(Some(caller));
+    object.set_tcb(caller, home);
     object.below.set(None);
     object.set_above(StackLink::None);
     let Some(sc) = k.get(caller).sc else { return };
@@ -32,17 +31,17 @@ pub fn push(k: &mut Kernel<'_>, caller: TcbRef, callee: TcbRef, reply: ReplyRef,
     k.get(reply).below.set(below);
     k.get(reply).set_above(StackLink::Sc(sc));
     k.get_mut(sc).reply = Some(reply);
-    // From now on the caller is where its context is: whoever answers runs there.
-    let core = k.get(sc.core()).get();
-    k.get(caller.home()).set(core);
-    k.get(reply).home.set(core);
+    // A caller that comes out of a queue lived where the queue does. From now on it goes with its context.
+    let home = k.get(sc.core()).get();
+    k.get(caller.home()).set(home);
+    k.get(reply).set_tcb(caller, home);
     sched::context::donate(k, sc, callee);
 }
 
 /// Ends the tie between a reply object and the thread that waits with it or on it.
 pub fn unlink(k: &mut Kernel<'_>, reply: ReplyRef, tcb: TcbRef) {
-    debug_assert!(k.get(reply).tcb.get() == Some(tcb));
-    k.get(reply).tcb.set(None);
+    debug_assert!(k.get(reply).tcb() == Some(tcb));
+    k.get(reply).clear_tcb();
     k.get_mut(tcb).reply = None;
     k.get_mut(tcb).state = ThreadState::Inactive;
 }
@@ -98,7 +97,7 @@ pub fn cancel_caller(k: &mut Kernel<'_>, reply: ReplyRef, caller: TcbRef) {
 /// The reply object goes. A caller gets its scheduling context back, as far as a reply would have given it, and is
 /// inactive; a receiver's wait ends.
 pub fn finalise(k: &mut Kernel<'_>, reply: ReplyRef) {
-    let Some(tcb) = k.get(reply).tcb.get() else {
+    let Some(tcb) = k.get(reply).tcb() else {
         return;
     };
     match k.get(tcb).state {
@@ -112,7 +111,7 @@ pub fn finalise(k: &mut Kernel<'_>, reply: ReplyRef) {
 
 /// The thread that would lose its scheduling context if `reply` were used or deleted.
 pub fn loser(k: &Kernel<'_>, reply: ReplyRef) -> Option<TcbRef> {
-    let caller = k.get(reply).tcb.get()?;
+    let caller = k.get(reply).tcb()?;
     match k.get(reply).above() {
         StackLink::Sc(sc) if k.get(caller).sc.is_none() => k.get(sc).tcb,
         _ => None,
@@ -121,7 +120,7 @@ pub fn loser(k: &Kernel<'_>, reply: ReplyRef) -> Option<TcbRef> {
 
 /// Answers the thread that waits on `reply`, if there is one.
 pub fn send(k: &mut Kernel<'_>, sender: TcbRef, reply: ReplyRef, can_grant: bool) {
-    let Some(caller) = k.get(reply).tcb.get() else {
+    let Some(caller) = k.get(reply).tcb() else {
         return;
     };
     if !matches!(k.get(caller).state, ThreadState::BlockedOnReply { .. }) {

@@ -80,6 +80,7 @@ impl<T> ObjRef<T> {
 
 impl SlotRef {
     /// The slot `index` places after this one in its table.
+    #[inline]
     pub fn nth(self, index: usize) -> Self {
         Self::from_address(self.address() + index * size_of::<crate::cap::Slot>())
     }

@@ -3,7 +3,7 @@
 
 use sel4_abi::size_bits;
 
-use super::{Home, Link, Object, ReplyRef, ScRef, Tcb, Word};
+use super::{Link, Object, ReplyRef, ScRef, TcbRef, Word, layout};
 use crate::types::CoreId;
 
 /// What stands above a reply object in a call stack.
@@ -18,28 +18,48 @@ pub enum StackLink {
 /// The right to answer one call.
 #[repr(C, align(32))]
 pub struct Reply {
-    /// The thread blocked on this object: a caller that waits for the answer, or a receiver that brought it.
-    pub tcb: Link<Tcb>,
+    /// TCB object address of the thread blocked on this object | home.
+    thread: Word,
     /// The next older call of the stack.
     pub below: Link<Self>,
     /// The address of what is above, bit 0 set for a scheduling context; 0 for none.
     above: Word,
-    /// The home of the thread, or of the last one.
-    pub home: Home,
 }
 
 const _: () = assert!(size_of::<Reply>() == 1 << size_bits::REPLY);
+
+const ADDRESS_MASK: u64 = !((1 << size_bits::TCB) - 1);
+const _: () = assert!(crate::config::MAX_NUM_NODES as u64 <= !ADDRESS_MASK);
 
 impl Object for Reply {}
 
 impl Reply {
     pub const fn new(home: CoreId) -> Self {
         Self {
-            tcb: Link::none(),
+            thread: Word::new(home.0 as u64),
             below: Link::none(),
             above: Word::new(0),
-            home: Home::new(home),
         }
+    }
+
+    /// The thread blocked on this object: a caller that waits for the answer, or a receiver that brought it.
+    pub fn tcb(&self) -> Option<TcbRef> {
+        let base = (self.thread.get() & ADDRESS_MASK) as usize;
+        (base != 0).then(|| TcbRef::from_address(base + layout::TCB))
+    }
+
+    /// Its home is this object's.
+    pub fn set_tcb(&self, tcb: TcbRef, home: CoreId) {
+        self.thread.set(tcb.object() as u64 | u64::from(home.0));
+    }
+
+    /// Nobody is blocked on it any more. Its home stays.
+    pub fn clear_tcb(&self) {
+        self.thread.set(self.thread.get() & !ADDRESS_MASK);
+    }
+
+    pub fn home(&self) -> CoreId {
+        CoreId((self.thread.get() & !ADDRESS_MASK) as u16)
     }
 
     pub fn above(&self) -> StackLink {

@@ -3,9 +3,12 @@
 //! Order: acquire on entry, release on exit, nothing stronger; the data that a lock guards is plain. Taking a ticket
 //! needs no order of its own, because only the later acquire reads anything.
 
-use core::sync::atomic::{AtomicU32, Ordering};
-
-use crate::arch;
+use crate::{
+    arch,
+    config::BENCH_COUNTERS,
+    counters,
+    sync::{AtomicU32, Ordering},
+};
 
 /// The largest exclusive-reservation granule (CTR_EL0.ERG) that an implementation may have. Locks are padded to it,
 /// so that no store to neighbouring data breaks the reservation of a core that takes a ticket.
@@ -32,6 +35,9 @@ impl TicketLock {
 
     pub fn acquire(&self) {
         let ticket = self.enqueue();
+        if BENCH_COUNTERS && !self.is_served(ticket) {
+            counters::lock_wait();
+        }
         arch::wait_until_equal(&self.serving, ticket);
     }
 
@@ -68,6 +74,13 @@ impl TicketLock {
     #[cfg(not(target_os = "none"))]
     pub fn is_held(&self) -> bool {
         self.next.load(Ordering::Relaxed) != self.serving.load(Ordering::Relaxed)
+    }
+
+    /// The ticket that comes next, and the one that is served. For checks on the development machine.
+    #[cfg(not(target_os = "none"))]
+    pub fn tickets(&self) -> (u32, u32) {
+        let next = self.next.load(Ordering::Relaxed);
+        (next, self.serving.load(Ordering::Relaxed))
     }
 
     /// Whether somebody waits behind the holder. A hint.

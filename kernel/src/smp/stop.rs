@@ -14,6 +14,8 @@ use core::sync::atomic::Ordering;
 use crate::{
     access::Kernel,
     arch,
+    config::BENCH_COUNTERS,
+    counters,
     invoke::Leave,
     object::{ReplyRef, ScRef, TcbRef, ThreadState},
     sched,
@@ -73,6 +75,9 @@ impl Stopper {
         let hold = &system.flags[me.index()].hold;
         arch::interleave();
         let ticket = system.stop.enqueue();
+        if BENCH_COUNTERS && !system.stop.is_served(ticket) {
+            counters::lock_wait();
+        }
         let mut parked = false;
         while !system.stop.is_served(ticket) {
             if hold.load(Ordering::Acquire) {

@@ -52,9 +52,13 @@ pub mod debug_syscall {
     pub const SEND_IPI: i64 = -18;
     /// Also needs more than one core in the configuration.
     pub const GET_THREAD_AFFINITY: i64 = -19;
-    /// Measures anew. Needs `TRACK_MASKED`, like the next.
+    /// Measures and counts anew. Needs `TRACK_MASKED` or `BENCH_COUNTERS`.
     pub const BENCHMARK_RESET_LOG: i64 = -22;
-    /// x0: a core. Its longest stretches with interrupts masked: x0 and x1 whole and why, x2 and x3 with the locks held
+    /// Needs `TRACK_MASKED`. x0: a core. Its longest stretches with interrupts masked: x0 and x1 whole and why, x2 and x3 with the locks held
     /// and why.
     pub const BENCHMARK_FINALIZE_LOG: i64 = -23;
+    /// Needs `BENCH_COUNTERS`. Of all cores since the last reset: x0 interrupts that the kernel sent to other cores, x1
+    /// acquisitions of locks that waited, x2 entries with all locks, x3 the longest time that locks were held (0
+    /// without `TRACK_MASKED`).
+    pub const BENCHMARK_COUNTERS: i64 = -24;
 }

@@ -165,6 +165,65 @@ fn a_damaged_tree_does_no_harm() {
     }
 }
 
+/// Blocks whose offset and length together go beyond 32 bits, or beyond the blob.
+#[test]
+fn blocks_outside_the_tree_do_no_harm() {
+    let whole = board();
+    // Offsets of structure and strings, lengths of strings and structure.
+    for field in [8, 12, 32, 36] {
+        for value in [whole.len() as u32, 0x7fff_ffff, u32::MAX - 3, u32::MAX] {
+            let mut blob = whole.clone();
+            blob[field..field + 4].copy_from_slice(&value.to_be_bytes());
+            assert_eq!(
+                Machine::from_device_tree(&blob),
+                None,
+                "{field}: {value:#x}"
+            );
+        }
+    }
+}
+
+/// Registers and ranges whose entries have no cells: their lists never end, so they say nothing.
+#[test]
+fn entries_of_no_cells_are_none() {
+    let cells = |node: &mut Writer, address, size| {
+        node.cells("#address-cells", &[address]);
+        node.cells("#size-cells", &[size]);
+    };
+    let mut tree = Writer::default();
+    tree.node("", |root| {
+        cells(root, 0, 0);
+        root.node("memory", |memory| {
+            memory.text("device_type", "memory");
+            memory.cells("reg", &[0, 0x4000_0000, 0x1000]);
+        });
+        root.node("outer", |outer| {
+            cells(outer, 0, 0);
+            outer.cells("ranges", &[1, 2, 3]);
+            outer.node("inner", |inner| {
+                cells(inner, 1, 1);
+                inner.cells("ranges", &[]);
+                inner.node("serial", |serial| {
+                    serial.text("compatible", "arm,pl011");
+                    serial.cells("reg", &[0x900_0000, 0x1000]);
+                });
+            });
+        });
+    });
+    let machine = Machine::from_device_tree(&tree.finish()).unwrap();
+    assert_eq!((machine.memory, machine.pl011), (Vec::new(), None));
+}
+
+/// More memory than 64 bits can count: a nonsense, and no reason to stop.
+#[test]
+fn too_much_memory_is_as_much_as_can_be() {
+    let machine = Machine {
+        memory: [0..u64::MAX, 1..u64::MAX].to_vec(),
+        ..Machine::default()
+    };
+    assert_eq!(machine.memory_size(), u64::MAX);
+}
+
 #[test]
 fn an_unknown_controller_keeps_its_name() {
     let mut tree = Writer::default();

@@ -39,6 +39,11 @@ pub fn size(bytes: &[u8]) -> Result<usize, DtbError> {
     usize::try_from(word(1)?).map_err(|_| DtbError::Malformed)
 }
 
+/// The blob at the start of `bytes`, if its structure is sound: the `fdt` crate then reads it without a panic.
+pub fn check(bytes: &[u8]) -> Result<&[u8], DtbError> {
+    Ok(Blob::check(bytes)?.bytes)
+}
+
 /// How many bytes of a blob carry something. Some producers leave room for changes behind that: QEMU nearly 1 MiB.
 pub fn used_size(bytes: &[u8]) -> Result<usize, DtbError> {
     let blob = Blob::check(bytes)?;

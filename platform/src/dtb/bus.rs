@@ -82,6 +82,10 @@ impl<'p, 'a> Bus<'p, 'a> {
             Ranges::None => return None,
             Ranges::Mapped(ranges) => ranges,
         };
+        if self.address_cells | parent.address_cells | self.size_cells == 0 {
+            // Entries of no cells have no end.
+            return None;
+        }
         while !ranges.is_empty() {
             let child = node::take(&mut ranges, self.address_cells)?;
             let outer = node::take(&mut ranges, parent.address_cells)?;

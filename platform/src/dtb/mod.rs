@@ -11,7 +11,7 @@ mod bus;
 mod devices;
 mod node;
 
-pub use blob::{set_size, size, used_size};
+pub use blob::{check, set_size, size, used_size};
 
 use crate::board::{BoardInfo, CoreStart, Cpu, Name, Region};
 use blob::Blob;

@@ -5,7 +5,7 @@
 
 mod abi;
 mod gen_config;
-mod json;
+pub(crate) mod json;
 mod platform;
 #[cfg(test)]
 mod tests;

@@ -99,6 +99,74 @@ pub(crate) fn ensure_c_compiler() -> Result<()> {
     Ok(())
 }
 
+/// The toolchain that has Miri. The kernel itself is built with the stable one.
+pub(crate) const MIRI_TOOLCHAIN: &str = "nightly";
+
+/// Sees to it that there is a Rust with Miri, and the sources of the standard library, which it interprets too.
+pub(crate) fn ensure_miri(workspace: &Workspace) -> Result<()> {
+    if has_miri(workspace) {
+        return Ok(());
+    }
+    let arguments = [
+        "toolchain",
+        "install",
+        MIRI_TOOLCHAIN,
+        "--profile",
+        "minimal",
+        "-c",
+        "miri",
+        "-c",
+        "rust-src",
+    ];
+    let command = format!("rustup {}", arguments.join(" "));
+    eprintln!("Missing: Rust {MIRI_TOOLCHAIN} with Miri and the standard library's sources");
+    eprintln!("Installing it: {command}");
+    let status = Command::new(rustup())
+        .current_dir(&workspace.root)
+        .args(arguments)
+        .status()
+        .map_err(|_| {
+            Failure::new(format!(
+                "rustup is not here to do it, and Miri comes with no other Rust. Install rustup, and try again:\n\n    {command}"
+            ))
+        })?;
+    if !status.success() {
+        // Not every nightly has Miri.
+        return Err(Failure::new(format!(
+            "`{command}` failed. Without a network, or on a day whose nightly has no Miri, this cannot be done now."
+        )));
+    }
+    if !has_miri(workspace) {
+        return Err(Failure::new(format!(
+            "`{command}` succeeded, but `cargo +{MIRI_TOOLCHAIN} miri` still does not run"
+        )));
+    }
+    Ok(())
+}
+
+/// A cargo of the toolchain that has Miri.
+pub(crate) fn miri_cargo() -> Command {
+    let mut command = Command::new(rustup());
+    command.args(["run", MIRI_TOOLCHAIN, "cargo"]);
+    command
+}
+
+fn has_miri(workspace: &Workspace) -> bool {
+    let version = workspace
+        .prepared(miri_cargo())
+        .args(["miri", "--version"])
+        .output();
+    let sysroot = Command::new(rustup())
+        .current_dir(&workspace.root)
+        .args(["run", MIRI_TOOLCHAIN, "rustc", "--print", "sysroot"])
+        .output();
+    let (Ok(version), Ok(sysroot)) = (version, sysroot) else {
+        return false;
+    };
+    let sysroot = PathBuf::from(String::from_utf8_lossy(&sysroot.stdout).trim());
+    version.status.success() && sysroot.join("lib/rustlib/src/rust/library").is_dir()
+}
+
 /// Is there a QEMU that is new enough?
 pub(crate) fn has_qemu() -> bool {
     let Ok(output) = Command::new(QEMU).arg("--version").output() else {
@@ -159,7 +227,69 @@ fn ensure_targets(workspace: &Workspace) -> Result<()> {
     )))
 }
 
-fn rustup() -> PathBuf {
+/// Sees to it that there are LLVM's tools of the toolchain that cargo uses, and says where.
+pub(crate) fn ensure_llvm_tools(workspace: &Workspace) -> Result<PathBuf> {
+    let place = sysroot(workspace)?
+        .join("lib/rustlib")
+        .join(host_triple(workspace)?)
+        .join("bin");
+    let is_there = || {
+        ["llvm-cov", "llvm-profdata"]
+            .iter()
+            .all(|tool| place.join(tool).is_file())
+    };
+    if is_there() {
+        return Ok(place);
+    }
+    eprintln!("Missing: LLVM's tools\nInstalling them: rustup component add llvm-tools");
+    let status = Command::new(rustup())
+        .current_dir(&workspace.root)
+        .args(["component", "add", "llvm-tools"])
+        .status()
+        .map_err(|_| {
+            Failure::new("rustup is not here to install the component llvm-tools of this Rust")
+        })?;
+    if !status.success() || !is_there() {
+        return Err(Failure::new(format!(
+            "`rustup component add llvm-tools` did not put LLVM's tools into {}",
+            place.display()
+        )));
+    }
+    Ok(place)
+}
+
+/// The triple of this machine.
+pub(crate) fn host_triple(workspace: &Workspace) -> Result<String> {
+    let text = ask_rustc(workspace, &["--version", "--verbose"])?;
+    text.lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .map(str::to_string)
+        .ok_or_else(|| Failure::new("rustc does not say which machine it is for"))
+}
+
+fn sysroot(workspace: &Workspace) -> Result<PathBuf> {
+    Ok(PathBuf::from(
+        ask_rustc(workspace, &["--print", "sysroot"])?.trim(),
+    ))
+}
+
+fn ask_rustc(workspace: &Workspace, arguments: &[&str]) -> Result<String> {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc)
+        .current_dir(&workspace.root)
+        .args(arguments)
+        .output()
+        .running("rustc")?;
+    if !output.status.success() {
+        return Err(Failure::new(format!(
+            "rustc failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        )));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+pub(crate) fn rustup() -> PathBuf {
     let in_cargo_home = env::var_os("CARGO_HOME")
         .map(PathBuf::from)
         .or_else(|| env::home_dir().map(|home| home.join(".cargo")))
@@ -171,19 +301,7 @@ fn rustup() -> PathBuf {
 
 /// Looks where the compiler would.
 fn missing_targets(workspace: &Workspace) -> Result<Vec<&'static str>> {
-    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = Command::new(rustc)
-        .current_dir(&workspace.root)
-        .args(["--print", "sysroot"])
-        .output()
-        .running("rustc")?;
-    if !output.status.success() {
-        return Err(Failure::new(format!(
-            "rustc does not say where it is installed: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        )));
-    }
-    let sysroot = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    let sysroot = sysroot(workspace)?;
     Ok([KERNEL_TARGET, USER_TARGET]
         .into_iter()
         .filter(|target| {

@@ -4,19 +4,24 @@ use super::runner::Tally;
 use crate::failure::{Context, Result};
 use crate::workspace::Workspace;
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
-/// Runs them; a package that does not compile counts as one failure.
+/// Runs them.
 pub(crate) fn run(workspace: &Workspace, filter: Option<&str>, release: bool) -> Result<Tally> {
     let mut cargo = workspace.cargo("test");
-    cargo.arg("--no-fail-fast").stdout(Stdio::piped());
+    cargo.arg("--no-fail-fast");
     if release {
         cargo.arg("--release");
     }
     if let Some(filter) = filter {
         cargo.args(["--", filter]);
     }
-    let mut cargo = cargo.spawn().running("cargo test")?;
+    counted(cargo)
+}
+
+/// Runs a `cargo test` of any kind and counts; what does not compile, or breaks off, counts as one failure.
+pub(crate) fn counted(mut cargo: Command) -> Result<Tally> {
+    let mut cargo = cargo.stdout(Stdio::piped()).spawn().running("cargo test")?;
     let mut tally = Tally::default();
     if let Some(output) = cargo.stdout.take() {
         for line in BufReader::new(output).lines() {

@@ -7,7 +7,7 @@ mod bad_boot;
 mod conformance;
 mod foreign;
 mod header;
-mod host;
+pub(crate) mod host;
 pub(crate) mod runner;
 
 use self::bad_boot::BadBoot;
@@ -15,6 +15,7 @@ use self::conformance::{Rows, Shown};
 use self::foreign::ToolRun;
 use self::header::Header;
 use self::runner::{Case, Exit, Expect, Symbols, Tally};
+use crate::bench;
 use crate::boards::{Machine, Wanted, default_board};
 use crate::builder::{self, Profile, System, Systems};
 use crate::cli;
@@ -22,7 +23,7 @@ use crate::config::KernelConfig;
 use crate::failure::{Context, Failure, Result};
 use crate::qemu::Boot;
 use crate::setup::{self, Need};
-use crate::workspace::{EXAMPLES, TARGET_TESTS, Workspace};
+use crate::workspace::{BENCH, EXAMPLES, TARGET_TESTS, Workspace};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
@@ -43,6 +44,8 @@ struct Plan {
     root: String,
     /// A function that the kernel is to be unable to execute.
     spoil: Option<String>,
+    /// Run twice, with the same figures.
+    repeats: bool,
     bad_boot: Option<BadBoot>,
 }
 
@@ -170,6 +173,7 @@ fn plan(workspace: &Workspace, config: &[String], filter: Option<&str>) -> Resul
     let mut plans = Vec::new();
     for (origin, kind, defaults) in [
         (Origin::Package(TARGET_TESTS), "test", Header::for_tests()),
+        (Origin::Package(BENCH), "measure", Header::for_tests()),
         (Origin::Package(EXAMPLES), "example", Header::for_examples()),
         (Origin::Foreign, "foreign", Header::for_tests()),
     ] {
@@ -191,7 +195,7 @@ fn plan(workspace: &Workspace, config: &[String], filter: Option<&str>) -> Resul
                     timeout: header.timeout,
                     expect: Expect {
                         exit: Exit::Status(header.exit),
-                        all: header.expect_on(&machine),
+                        all: expected(origin, &header, &machine),
                         any: Vec::new(),
                         none: header.forbid.clone(),
                     },
@@ -199,6 +203,7 @@ fn plan(workspace: &Workspace, config: &[String], filter: Option<&str>) -> Resul
                     origin,
                     root: name.clone(),
                     spoil: header.spoil.clone(),
+                    repeats: origin == Origin::Package(BENCH),
                     bad_boot: None,
                 });
             }
@@ -208,6 +213,17 @@ fn plan(workspace: &Workspace, config: &[String], filter: Option<&str>) -> Resul
     plans.extend(plan_bad_boots(workspace, &base)?);
     plans.retain(|plan| filter.is_none_or(|filter| plan.name.contains(filter)));
     Ok(plans)
+}
+
+/// What the console has to contain: for the program that measures, every figure.
+fn expected(origin: Origin, header: &Header, machine: &Machine) -> Vec<String> {
+    let mut all = header.expect_on(machine);
+    if origin == Origin::Package(BENCH) {
+        for row in bench::rows::on(machine.cores) {
+            all.extend(["bench", "count"].map(|kind| format!("{kind} {} ", row.name)));
+        }
+    }
+    all
 }
 
 /// Cargo puts the programs of both packages into one directory.
@@ -255,6 +271,7 @@ fn plan_bad_boots(workspace: &Workspace, config: &KernelConfig) -> Result<Vec<Pl
         origin: Origin::Package(EXAMPLES),
         root: root.clone(),
         spoil: None,
+        repeats: false,
         bad_boot: Some(case),
     };
     Ok(bad_boot::all().into_iter().map(plan).collect())
@@ -265,6 +282,7 @@ fn prepare(workspace: &Workspace, plans: Vec<Plan>, profile: Profile) -> Result<
     let mut built = BTreeMap::new();
     for origin in [
         Origin::Package(TARGET_TESTS),
+        Origin::Package(BENCH),
         Origin::Package(EXAMPLES),
         Origin::Foreign,
     ] {
@@ -304,6 +322,7 @@ fn prepare(workspace: &Workspace, plans: Vec<Plan>, profile: Profile) -> Result<
                 boot,
                 timeout: plan.timeout,
                 expect: plan.expect,
+                repeats: plan.repeats,
             })
         })
         .collect()

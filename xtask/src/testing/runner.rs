@@ -2,6 +2,7 @@
 
 use super::conformance::Shown;
 use crate::backtrace::{Place, explain};
+use crate::bench;
 use crate::boards::Machine;
 use crate::failure::Result;
 use crate::qemu::{self, Boot, Console, End, Finished, Limits, PANIC};
@@ -27,6 +28,8 @@ pub(crate) struct Case {
     pub(crate) boot: Boot,
     pub(crate) timeout: Duration,
     pub(crate) expect: Expect,
+    /// A second run has to give the same figures.
+    pub(crate) repeats: bool,
     pub(crate) symbols: Symbols,
 }
 
@@ -165,7 +168,13 @@ fn run_together(cases: Vec<Case>, jobs: usize, shown: &Mutex<Shown>) -> Result<T
                 until: None,
             };
             let finished = qemu::run(&case.machine, &case.boot, &limits, Console::Quiet)?;
-            let verdict = case.expect.judge(&finished);
+            let mut verdict = case.expect.judge(&finished);
+            if verdict.is_ok() && case.repeats {
+                let again = qemu::run(&case.machine, &case.boot, &limits, Console::Quiet)?;
+                if let Some((one, other)) = bench::difference(&finished.log, &again.log) {
+                    verdict = Err(format!("two runs differ: '{one}' and '{other}'"));
+                }
+            }
             shown.lock().unwrap_or_else(|e| e.into_inner()).note(
                 &case.test,
                 &finished.log,

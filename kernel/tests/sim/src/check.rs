@@ -3,8 +3,10 @@
 //! Threads, queues and contexts are looked at whenever a core is about to release its locks; the derivation tree and
 //! memory less often, since they are larger ([`tree`]).
 
+pub mod homes;
+pub mod locks;
 pub mod time;
-mod tree;
+pub(crate) mod tree;
 
 use std::collections::HashMap;
 
@@ -12,8 +14,8 @@ use tern_kernel::access::Kernel;
 use tern_kernel::arch::to_physical;
 use tern_kernel::cap::Cap;
 use tern_kernel::object::{
-    EndpointRef, EndpointState, NotificationRef, NotificationState, ReplyRef, ScRef, SlotRef,
-    StackLink, TcbRef, ThreadState,
+    EndpointRef, EndpointState, NotificationRef, NotificationState, ObjRef, ReplyRef, ScRef,
+    SlotRef, StackLink, TcbRef, ThreadState,
 };
 use tern_kernel::sched;
 use tern_kernel::types::CoreId;
@@ -33,8 +35,10 @@ pub struct Checker {
     /// For each core, how many steps ago it went on in the kernel.
     waits: [u32; MAX_CORES],
     pub clocks: time::Clocks,
-    /// The slots of scheduling contexts.
-    pub contexts: Vec<SlotRef>,
+    pub locks: locks::Locks,
+    homes: homes::Homes,
+    /// Where the objects are that are looked at even if no thread has to do with them.
+    pub slots: Vec<SlotRef>,
 }
 
 /// Where a thread has been found.
@@ -50,9 +54,18 @@ enum Place {
 const PATIENCE: u32 = 5000;
 
 impl Checker {
+    /// The next check looks at the tree too.
+    pub fn thoroughly(&mut self) {
+        self.countdown = 0;
+    }
+
     /// Notes that a step was taken, by this core if by any.
     pub fn step(&mut self, k: &Kernel<'_>, machine: &Machine, moved: Option<usize>) {
         nobody_oversleeps(k, machine);
+        if let Some(core) = moved {
+            self.locks.step(machine, core);
+            self.homes.step(k, core);
+        }
         for core in 0..machine.num_cores() {
             let inside = !matches!(machine.stop(core), Stop::User | Stop::Interrupt);
             if !inside || moved == Some(core) {
@@ -99,27 +112,59 @@ pub fn state(mut k: Kernel<'static>, machine: &Machine, checker: &mut Checker, b
         let was_asked = &mut checker.was_asked[core.index()];
         *was_asked = core_rests(&k, machine, core, by, *was_asked);
     }
-    let contexts = contexts(&k, checker, &threads);
-    checker.clocks.check(&k, machine, &contexts, by);
+    let objects = objects(&k, checker, threads);
+    checker.clocks.check(&k, machine, &objects.contexts, by);
+    let section = homes::Section {
+        by,
+        held: checker.locks.held(by),
+        cores: machine.num_cores(),
+    };
+    checker.homes.check(&k, &objects, section);
     if checker.countdown == 0 {
         checker.countdown = TREE_EVERY;
-        tree::check(&k, &threads);
+        tree::check(&k, &objects.threads);
     }
     checker.countdown -= 1;
 }
 
-/// All scheduling contexts that threads have, or that stand where they belong.
-fn contexts(k: &Kernel<'_>, checker: &Checker, threads: &[TcbRef]) -> Vec<ScRef> {
-    let own = threads.iter().filter_map(|&tcb| k.get(tcb).sc);
-    let slots = checker.contexts.iter();
-    let placed = slots.filter_map(|&slot| match k.get(slot).cap() {
-        Cap::SchedContext { sc, .. } => Some(sc),
-        _ => None,
-    });
-    let mut found: Vec<ScRef> = own.chain(placed).collect();
-    found.sort_by_key(|sc| sc.address());
-    found.dedup();
+/// All objects that threads have to do with, or that stand where they belong.
+fn objects(k: &Kernel<'_>, checker: &Checker, threads: Vec<TcbRef>) -> homes::Objects {
+    let mut found = homes::Objects::default();
+    for &tcb in &threads {
+        let this = k.get(tcb);
+        found.contexts.extend(this.sc);
+        found.replies.extend(this.reply);
+        found.notifications.extend(this.bound_notification);
+        match this.state {
+            ThreadState::BlockedOnReceive { endpoint }
+            | ThreadState::BlockedOnSend { endpoint, .. } => found.endpoints.push(endpoint),
+            ThreadState::BlockedOnReply { reply } => found.replies.push(reply),
+            ThreadState::BlockedOnNotification { notification } => {
+                found.notifications.push(notification);
+            }
+            _ => {}
+        }
+    }
+    for &slot in &checker.slots {
+        match k.get(slot).cap() {
+            Cap::SchedContext { sc, .. } => found.contexts.push(sc),
+            Cap::Reply { reply, .. } => found.replies.push(reply),
+            Cap::Endpoint { endpoint, .. } => found.endpoints.push(endpoint),
+            Cap::Notification { notification, .. } => found.notifications.push(notification),
+            _ => {}
+        }
+    }
+    found.threads = threads;
+    unique(&mut found.contexts);
+    unique(&mut found.replies);
+    unique(&mut found.endpoints);
+    unique(&mut found.notifications);
     found
+}
+
+fn unique<T>(objects: &mut Vec<ObjRef<T>>) {
+    objects.sort_unstable_by_key(|object| object.address());
+    objects.dedup();
 }
 
 fn put(places: &mut HashMap<usize, Place>, tcb: TcbRef, place: Place) {
@@ -196,11 +241,7 @@ fn thread(k: &Kernel<'_>, tcb: TcbRef, places: &mut HashMap<usize, Place>) {
             assert_eq!(k.get(endpoint).state(), EndpointState::Receiving);
             waits_in_endpoint(k, tcb, endpoint);
             if let Some(reply) = this.reply {
-                assert_eq!(
-                    k.get(reply).tcb.get(),
-                    Some(tcb),
-                    "the receiver's reply object"
-                );
+                assert_eq!(k.get(reply).tcb(), Some(tcb), "the receiver's reply object");
                 assert_eq!(k.get(reply).above(), StackLink::None);
             }
             put(places, tcb, Place::Waiting);
@@ -211,11 +252,7 @@ fn thread(k: &Kernel<'_>, tcb: TcbRef, places: &mut HashMap<usize, Place>) {
             put(places, tcb, Place::Waiting);
         }
         ThreadState::BlockedOnReply { reply } => {
-            assert_eq!(
-                k.get(reply).tcb.get(),
-                Some(tcb),
-                "the caller's reply object"
-            );
+            assert_eq!(k.get(reply).tcb(), Some(tcb), "the caller's reply object");
             stack_place(k, reply);
             put(places, tcb, Place::Waiting);
         }
@@ -271,7 +308,7 @@ fn scheduling_context(k: &Kernel<'_>, sc: ScRef) {
     let mut length = 0;
     while let Some(reply) = next {
         assert_eq!(k.get(reply).above(), link, "the call stack of {sc:?}");
-        let caller = k.get(reply).tcb.get().expect("a linked reply has a caller");
+        let caller = k.get(reply).tcb().expect("a linked reply has a caller");
         assert_eq!(k.get(caller).state, ThreadState::BlockedOnReply { reply });
         link = StackLink::Reply(reply);
         next = k.get(reply).below.get();

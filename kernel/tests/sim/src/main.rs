@@ -18,6 +18,10 @@ struct Options {
     seconds: Option<u64>,
     trace: bool,
     model: bool,
+    /// Ends with a line for a program to read.
+    report: bool,
+    /// Whether a run that went wrong is told as shortly as can be.
+    story: bool,
 }
 
 fn options() -> Result<Options, lexopt::Error> {
@@ -29,6 +33,8 @@ fn options() -> Result<Options, lexopt::Error> {
         seconds: None,
         trace: false,
         model: true,
+        report: false,
+        story: true,
     };
     let mut parser = Parser::from_env();
     while let Some(argument) = parser.next()? {
@@ -38,6 +44,8 @@ fn options() -> Result<Options, lexopt::Error> {
             Long("cores") => options.cores = vec![parser.value()?.parse()?],
             Long("steps") => options.steps = Some(parser.value()?.parse()?),
             Long("no-model") => options.model = false,
+            Long("report") => options.report = true,
+            Long("no-story") => options.story = false,
             Long("trace") => options.trace = true,
             Long("seconds") => options.seconds = Some(parser.value()?.parse()?),
             other => return Err(other.unexpected()),
@@ -80,7 +88,7 @@ fn main() -> ExitCode {
             // Most runs are short, so that they begin in many ways. Some are long.
             steps: options
                 .steps
-                .unwrap_or(if seed % 8 == 0 { 20_000 } else { 2_000 }),
+                .unwrap_or(if seed % 7 == 0 { 20_000 } else { 2_000 }),
             model: options.model,
         };
         let outcome = run::from_seed(&ram, plan);
@@ -93,7 +101,7 @@ fn main() -> ExitCode {
         tally.add(&outcome.tally);
         runs += 1;
         if let End::Bad(problem) = outcome.end {
-            tell(&ram, plan, outcome.trace, &problem);
+            tell(&ram, plan, outcome.trace, &problem, options.story);
             return ExitCode::FAILURE;
         }
     }
@@ -105,15 +113,26 @@ fn main() -> ExitCode {
     if tally.sections > 0 {
         tell_tally(&tally);
     }
+    if options.report {
+        println!(
+            "report: seeds={runs} steps={steps} milliseconds={} sections={} judged={}",
+            start.elapsed().as_millis(),
+            tally.sections,
+            tally.judged
+        );
+    }
     ExitCode::SUCCESS
 }
 
-fn tell(ram: &Ram, plan: Plan, trace: Vec<run::Step>, problem: &str) {
+fn tell(ram: &Ram, plan: Plan, trace: Vec<run::Step>, problem: &str, story: bool) {
     println!("FAILED: {problem}");
     println!(
         "again: cargo xtask sim --seed {} --cores {} --steps {}",
         plan.seed, plan.cores, plan.steps
     );
+    if !story {
+        return;
+    }
     let whole = trace.len();
     let short = run::shrink(ram, plan, trace, problem);
     println!("{whole} steps, of which these are enough:");
@@ -134,8 +153,9 @@ fn tell(ram: &Ram, plan: Plan, trace: Vec<run::Step>, problem: &str) {
 fn tell_tally(tally: &Tally) {
     let share = |count: u64| 100.0 * count as f64 / tally.sections as f64;
     println!(
-        "{} sections under the locks, {:.1} % judged by the model, of these {:.1} % but for the answer; outside it:",
+        "{} sections under the locks, {} changed the derivation tree, {:.1} % judged by the model, of these {:.1} % but for the answer; outside it:",
         tally.sections,
+        tally.changes,
         share(tally.judged),
         100.0 * tally.but_answer as f64 / tally.judged.max(1) as f64
     );

@@ -21,10 +21,10 @@ pub struct Call {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
     Call(Call),
-    /// Touches memory where nothing is mapped.
+    /// Touches memory, and the processor says that it cannot: mostly because nothing is mapped there.
     MemoryFault {
         address: u64,
-        fetch: bool,
+        access: Access,
     },
     /// Executes what is no instruction.
     Exception,
@@ -32,6 +32,16 @@ pub enum Op {
     Fpu(u64),
     /// Works, for so many ticks.
     Work(u32),
+}
+
+/// How memory is touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    Write,
+    Fetch,
+    /// A write to what may only be read.
+    Forbidden,
 }
 
 impl Call {
@@ -61,9 +71,14 @@ impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Call(call) => call.fmt(f),
-            Self::MemoryFault { address, fetch } => {
-                let what = if *fetch { "jumps to" } else { "reads" };
-                write!(f, "{what} {address:#x}, where nothing is")
+            Self::MemoryFault { address, access } => {
+                let what = match access {
+                    Access::Read => "reads",
+                    Access::Write => "writes to",
+                    Access::Fetch => "jumps to",
+                    Access::Forbidden => "is forbidden to write to",
+                };
+                write!(f, "{what} {address:#x}, and faults")
             }
             Self::Exception => f.write_str("executes what is no instruction"),
             Self::Fpu(value) => write!(f, "puts {value} into a vector register"),

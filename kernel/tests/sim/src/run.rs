@@ -1,8 +1,9 @@
 //! A run: the machine, what its threads do, and the list of decisions that makes it repeatable.
 
+pub mod calls;
+
 use std::collections::HashMap;
 use std::fmt;
-use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe};
 
 use sel4_abi::MessageInfo;
@@ -17,20 +18,26 @@ use tern_kernel::types::CoreId;
 
 use crate::check::time::Configuring;
 use crate::check::{self, Checker};
+use crate::cores::Store;
 use crate::generate::Generator;
-use crate::machine::{DEVICES, Machine, Stop};
-use crate::op::{Call, Op};
+use crate::machine::{DEVICES, Kind, Machine, Stop};
+use crate::op::{Access, Call, Op};
+use crate::random::Random;
+use crate::replay::Journal;
 use crate::witness::{Tally, Witness};
-use crate::world::{Ram, World};
+use crate::world::{FIRST_HANDLED, HANDLERS, Ram, World};
 
 /// Word offsets in an IPC buffer.
 const MESSAGE: usize = 1;
 pub(crate) const CAPS: usize = 122;
-const RECEIVE: usize = 125;
+pub(crate) const RECEIVE: usize = 125;
 
-/// The syndrome of a data abort at EL0 on an unmapped page, of an instruction abort, and of an undefined instruction.
-const DATA_ABORT: u32 = 0x9200_0046;
+/// Syndromes of aborts at EL0 on an unmapped page, by reading, writing and fetching; of a write that the entry forbids;
+/// and of an undefined instruction.
+const READ_ABORT: u32 = 0x9200_0006;
+const WRITE_ABORT: u32 = 0x9200_0046;
 const FETCH_ABORT: u32 = 0x8200_0006;
+const WRITE_FORBIDDEN: u32 = 0x9200_004f;
 const UNDEFINED: u32 = 0x0200_0000;
 
 /// One decision.
@@ -89,8 +96,8 @@ pub enum End {
 }
 
 impl Driver {
-    fn new(cores: usize, ram: &Ram) -> Self {
-        let machine = Machine::new(cores, |system| ram.boot(system));
+    fn new(kind: Kind, cores: usize, record: bool, ram: &Ram) -> Self {
+        let machine = Machine::new(kind, cores, record, |system| ram.boot(system));
         let mut driver = Self {
             machine,
             programs: HashMap::new(),
@@ -122,11 +129,16 @@ impl Driver {
         assert_eq!(label, 0, "{call}: error {label}");
     }
 
-    /// The checks look at the scheduling contexts in these slots.
-    fn watch(&mut self, slots: Range<u64>) {
+    /// From now on every section is held against the model.
+    fn compare_with_model(&mut self) {
+        self.witness = Some(Witness::new(&mut self.inspect(), &self.machine));
+    }
+
+    /// The checks look at the objects in these slots.
+    fn watch(&mut self, slots: impl Iterator<Item = u64>) {
         let (tcb, _) = self.running(0);
         let k = self.inspect();
-        self.checker.contexts = slots
+        self.checker.slots = slots
             .filter_map(|cptr| cspace::lookup_slot(&k, tcb, cptr).ok())
             .collect();
     }
@@ -158,9 +170,10 @@ impl Driver {
     /// The thread on this core does something: why it enters the kernel, if it does.
     fn user(&mut self, core: usize, op: &Op) -> Option<Cause> {
         let (tcb, context) = self.running(core);
-        let mut k = self.inspect();
-        let pc = k.get(context).next_ip;
-        let spsr = k.get(context).spsr;
+        let k = self.inspect();
+        let registers = k.get(context);
+        let pc = registers.next_ip;
+        let spsr = registers.spsr;
         assert_eq!(spsr, sanitise_spsr(spsr), "a thread's status register");
         let again = self.repeats(core);
         let last = self.programs.entry(context.address()).or_insert(LastCall {
@@ -175,26 +188,32 @@ impl Driver {
                 _ => None,
             };
         }
+        let mut stores = vec![register(&registers.fault_ip, pc)];
         let cause = match op {
             _ if again => {
                 last.pc = pc;
-                k.get_mut(context).next_ip = pc.wrapping_add(4);
+                stores.push(register(&registers.next_ip, pc.wrapping_add(4)));
                 Cause::Syscall
             }
             Op::Call(call) => {
                 last.pc = pc;
-                k.get_mut(context).next_ip = pc.wrapping_add(4);
-                enter_registers(&mut k, tcb, context, call);
+                stores.push(register(&registers.next_ip, pc.wrapping_add(4)));
+                enter_registers(&k, tcb, registers, call, &mut stores);
                 Cause::Syscall
             }
-            Op::MemoryFault { address, fetch } if *fetch => Cause::InstructionAbort {
-                address: *address,
-                syndrome: FETCH_ABORT,
-            },
-            Op::MemoryFault { address, .. } => Cause::DataAbort {
-                address: *address,
-                syndrome: DATA_ABORT,
-            },
+            Op::MemoryFault { address, access } => {
+                let address = *address;
+                let data = |syndrome| Cause::DataAbort { address, syndrome };
+                match access {
+                    Access::Read => data(READ_ABORT),
+                    Access::Write => data(WRITE_ABORT),
+                    Access::Forbidden => data(WRITE_FORBIDDEN),
+                    Access::Fetch => Cause::InstructionAbort {
+                        address,
+                        syndrome: FETCH_ABORT,
+                    },
+                }
+            }
             Op::Exception => Cause::UserException {
                 syndrome: UNDEFINED,
             },
@@ -216,8 +235,7 @@ impl Driver {
                 return None;
             }
         };
-        k.get_mut(context).fault_ip = pc;
-        self.machine.trap(core, cause);
+        self.machine.trap(core, cause, stores);
         Some(cause)
     }
 
@@ -246,11 +264,12 @@ impl Driver {
                     return false;
                 }
                 let (_, context) = self.running(*core);
-                let mut k = self.inspect();
-                let context = k.get_mut(context);
-                context.fault_ip = context.next_ip;
+                let k = self.inspect();
+                let registers = k.get(context);
+                let interrupted = register(&registers.fault_ip, registers.next_ip);
                 entered = Some(Cause::Interrupt);
-                self.machine.trap(*core, Cause::Interrupt);
+                self.machine
+                    .trap(*core, Cause::Interrupt, vec![interrupted]);
             }
             Step::Do { core, op } => {
                 if !in_user(*core) {
@@ -306,32 +325,58 @@ fn configures(k: &Kernel<'_>, tcb: TcbRef, call: &Call) -> Option<(ScRef, u16)> 
     }
 }
 
+fn register(register: &u64, value: u64) -> Store {
+    Store::Register {
+        address: (&raw const *register).addr(),
+        value,
+    }
+}
+
 /// What user level puts into its registers and its buffer before a call.
-fn enter_registers(k: &mut Kernel<'_>, tcb: TcbRef, context: ObjRef<Context>, call: &Call) {
-    let registers = &mut k.get_mut(context).x;
-    registers[..7].copy_from_slice(&call.x[..7]);
-    registers[7] = call.number as u64;
-    registers[8] = call.x[8];
+fn enter_registers(
+    k: &Kernel<'_>,
+    tcb: TcbRef,
+    registers: &Context,
+    call: &Call,
+    stores: &mut Vec<Store>,
+) {
+    let numbered = |number: usize, value| register(&registers.x[number], value);
+    stores.extend((0..7).map(|number| numbered(number, call.x[number])));
+    stores.push(numbered(7, call.number as u64));
+    stores.push(numbered(8, call.x[8]));
     let Some(buffer) = transfer::ipc_buffer(k, tcb, true) else {
         return;
     };
-    for (index, &word) in call.words.iter().enumerate() {
-        k.write_user_word(buffer, MESSAGE + 4 + index, word);
-    }
-    for (index, &cap) in call.caps.iter().enumerate() {
-        k.write_user_word(buffer, CAPS + index, cap);
-    }
-    for (index, &word) in call.receive.iter().flatten().enumerate() {
-        k.write_user_word(buffer, RECEIVE + index, word);
+    let parts = [
+        (MESSAGE + 4, call.words.as_slice()),
+        (CAPS, call.caps.as_slice()),
+        (
+            RECEIVE,
+            call.receive.as_ref().map_or(&[][..], |words| words),
+        ),
+    ];
+    for (start, words) in parts {
+        let words = words.iter().enumerate();
+        stores.extend(words.map(|(index, &value)| Store::Memory {
+            address: buffer.address(start + index),
+            value,
+        }));
     }
 }
 
 /// A machine with the world's threads on it, for a story that is told step by step. Entries are one step each until
 /// interleaving is switched on.
 pub fn stage(ram: &Ram, cores: usize) -> (Driver, World) {
-    let mut driver = Driver::new(cores, ram);
+    stage_on(ram, Kind::default(), cores, false)
+}
+
+/// The same, with cores of a kind. The machine may record what is done to it.
+fn stage_on(ram: &Ram, kind: Kind, cores: usize, record: bool) -> (Driver, World) {
+    let mut driver = Driver::new(kind, cores, record, ram);
     let world = World::create(&mut driver, cores);
-    driver.watch(world.contexts.clone());
+    let objects = world.contexts.clone().chain(world.replies.clone());
+    let queues = world.endpoints.clone().chain(world.notifications.clone());
+    driver.watch(objects.chain(queues));
     (driver, world)
 }
 
@@ -358,14 +403,10 @@ impl Decider<'_> {
                     ticks: deadline - machine.now(),
                 });
             }
-            return Some(Step::Raise {
-                line: random.rand_range(DEVICES.start..DEVICES.end),
-            });
+            return Some(Step::Raise { line: line(random) });
         }
         if random.rand_range(0u32..400) == 0 {
-            return Some(Step::Raise {
-                line: random.rand_range(DEVICES.start..DEVICES.end),
-            });
+            return Some(Step::Raise { line: line(random) });
         }
         // Often the same core goes on, so that entries are long and short beside each other.
         let stays = ready.contains(&self.last) && random.rand_range(0u32..3) > 0;
@@ -387,6 +428,15 @@ impl Decider<'_> {
     }
 }
 
+/// A device's line: mostly one that threads have a handler for.
+fn line(random: &mut Random) -> u32 {
+    if random.once_in(3) {
+        random.rand_range(DEVICES.start..DEVICES.end)
+    } else {
+        FIRST_HANDLED + random.below(HANDLERS as u64) as u32
+    }
+}
+
 /// A run's parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
@@ -403,18 +453,43 @@ pub struct Outcome {
     pub trace: Vec<Step>,
     pub steps: u64,
     pub tally: Tally,
+    /// All that was done to the machine, if it was recorded.
+    pub journal: Option<Journal>,
 }
 
 /// Makes a run from a seed.
 pub fn from_seed(ram: &Ram, plan: Plan) -> Outcome {
-    let mut generator = Generator::new(plan.seed);
-    guarded(ram, plan.cores, plan.model, |driver, world, trace| {
+    from_seed_on(ram, plan, Kind::default(), false)
+}
+
+/// The same, on cores of a kind, with a journal of it if that is wanted.
+pub fn from_seed_on(ram: &Ram, plan: Plan, kind: Kind, record: bool) -> Outcome {
+    decided(ram, plan, kind, record, Generator::new(plan.seed))
+}
+
+/// Makes a run from a list of bytes: the next ones are the next decision, whatever they are. It ends with them.
+pub fn from_list(ram: &Ram, plan: Plan, list: &[u8]) -> Outcome {
+    decided(
+        ram,
+        plan,
+        Kind::default(),
+        false,
+        Generator::from_list(list),
+    )
+}
+
+fn decided(ram: &Ram, plan: Plan, kind: Kind, record: bool, mut generator: Generator) -> Outcome {
+    let begin = || stage_on(ram, kind, plan.cores, record);
+    guarded(begin, plan.model, |driver, world, trace| {
         let mut decider = Decider {
             generator: &mut generator,
             world,
             last: 0,
         };
         for _ in 0..plan.steps {
+            if decider.generator.random.is_over() {
+                break;
+            }
             let Some(step) = decider.next(driver) else {
                 break;
             };
@@ -426,35 +501,40 @@ pub fn from_seed(ram: &Ram, plan: Plan) -> Outcome {
 
 /// Makes a run from decisions. Those that cannot be taken are left out.
 pub fn from_trace(ram: &Ram, cores: usize, model: bool, steps: &[Step]) -> Outcome {
-    guarded(ram, cores, model, |driver, _, trace| {
-        for step in steps {
-            trace.push(step.clone());
-            if !driver.take(step) {
-                trace.pop();
+    guarded(
+        || stage(ram, cores),
+        model,
+        |driver, _, trace| {
+            for step in steps {
+                trace.push(step.clone());
+                if !driver.take(step) {
+                    trace.pop();
+                }
             }
-        }
-    })
+        },
+    )
 }
 
 fn guarded(
-    ram: &Ram,
-    cores: usize,
+    begin: impl FnOnce() -> (Driver, World),
     model: bool,
     work: impl FnOnce(&mut Driver, &World, &mut Vec<Step>),
 ) -> Outcome {
     let mut trace = Vec::new();
     let mut steps = 0;
     let mut tally = Tally::default();
+    let mut journal = None;
     let result = panic::catch_unwind(AssertUnwindSafe(|| {
-        let (mut driver, world) = stage(ram, cores);
+        let (mut driver, world) = begin();
         driver.machine.set_interleaving(true);
         if model {
-            driver.witness = Some(Witness::new(&mut driver.inspect(), &driver.machine));
+            driver.compare_with_model();
         }
         let result = panic::catch_unwind(AssertUnwindSafe(|| {
             work(&mut driver, &world, &mut trace);
         }));
         steps = driver.steps;
+        journal = driver.machine.take_journal();
         if let Some(witness) = driver.witness {
             tally = witness.tally;
         }
@@ -471,6 +551,7 @@ fn guarded(
         trace,
         steps,
         tally,
+        journal,
     }
 }
 

@@ -16,6 +16,7 @@ use tern_kernel::access::Kernel;
 use tern_kernel::entry::Cause;
 use tern_kernel::types::CoreId;
 
+use crate::derivation::Derivation;
 use crate::machine::Machine;
 use crate::model::{End, Event, Limits, Oracle, Outside, Phase, State, Step, Verdict};
 
@@ -24,6 +25,8 @@ use crate::model::{End, Event, Limits, Oracle, Outside, Phase, State, Step, Verd
 pub struct Tally {
     pub sections: u64,
     pub judged: u64,
+    /// How often the derivation tree changed.
+    pub changes: u64,
     /// Of these, without what an object outside the model has answered.
     pub but_answer: u64,
     /// Why others were not.
@@ -34,6 +37,7 @@ impl Tally {
     pub fn add(&mut self, other: &Self) {
         self.sections += other.sections;
         self.judged += other.judged;
+        self.changes += other.changes;
         self.but_answer += other.but_answer;
         for (reason, count) in &other.outside {
             *self.outside.entry(reason).or_default() += count;
@@ -55,6 +59,7 @@ pub struct Witness {
     visits: Vec<Option<Visit>>,
     limits: Limits,
     times: Vec<u64>,
+    derivation: Derivation,
     pub tally: Tally,
 }
 
@@ -76,6 +81,7 @@ impl Witness {
         };
         Self {
             state: read::state(k),
+            derivation: Derivation::new(k),
             visits,
             limits,
             times,
@@ -107,6 +113,8 @@ impl Witness {
         }
         let event = resolve::event(k, machine, core, visit.cause, &mut self.state);
         visit.event = Some(event);
+        let is_call = visit.cause == Cause::Syscall;
+        self.derivation.goes_on(k, machine, core, is_call);
     }
 
     /// The core is about to release its locks.
@@ -123,6 +131,9 @@ impl Witness {
         let visit = self.visits[core].as_mut().expect("the core has entered");
         let event = visit.event.as_ref().expect("the core got the locks");
         machine.take_times(core, &mut self.times);
+        let acts = matches!(visit.phase, Phase::Entry | Phase::Queueing | Phase::Holding);
+        self.derivation.releases(k, core, acts);
+        self.tally.changes = self.derivation.changes;
         let oracle = Oracle {
             limits: self.limits,
             times: &self.times,

@@ -15,7 +15,9 @@ use tern_kernel::arch::host;
 use tern_kernel::boot::bench;
 use tern_kernel::boot::root::Image;
 use tern_kernel::cap::Cap;
+use tern_kernel::masked;
 use tern_kernel::object::{ObjRef, TcbSlot};
+use tern_kernel::print;
 use tern_kernel::system::System;
 use tern_kernel::types::CoreId;
 use tern_kernel::vspace::{self, entry::Target};
@@ -40,8 +42,19 @@ pub const TABLES: usize = 4;
 pub const VSPACES: usize = 2;
 pub const CNODES: usize = 2;
 pub const UNTYPEDS: usize = 2;
+/// Untypeds of the size of an ASID pool.
+pub const PIECES: usize = 2;
+/// A large frame and a huge one, of a device's memory.
+pub const LARGE: usize = 1;
+pub const HUGE: usize = 1;
+/// Slots for ASID pools, and for capabilities that send software interrupts.
+pub const POOLS: usize = 2;
+pub const SGIS: usize = 2;
 pub const BADGED: usize = 10;
 pub const SCRATCH: usize = 20;
+/// Lines with a handler from the beginning, and the first of them.
+pub const HANDLERS: usize = 2;
+pub const FIRST_HANDLED: u32 = 40;
 /// Log of the slots of a CNode, and of the bytes of an untyped.
 pub const CNODE_BITS: u64 = 3;
 pub const UNTYPED_BITS: u64 = 14;
@@ -59,18 +72,35 @@ impl Ram {
         }
     }
 
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// What is in it. No core is at work.
+    pub fn read(&self, copy: &mut Vec<u8>) {
+        copy.resize(1 << RAM_BITS, 0);
+        let bytes = std::ptr::with_exposed_provenance::<u8>(self.start as usize);
+        // SAFETY: this memory is nobody else's, all of it has been written, and nobody writes it now.
+        unsafe { bytes.copy_to_nonoverlapping(copy.as_mut_ptr(), copy.len()) };
+    }
+
     /// Makes the root task in it.
     pub fn boot(&self, system: &'static System) {
         let ram = Region::new(self.start, self.start + (1 << RAM_BITS));
         let bytes = std::ptr::with_exposed_provenance_mut::<u8>(self.start as usize);
         // SAFETY: this memory is nobody else's, and no machine is at work in it.
         unsafe { bytes.write_bytes(0, 1 << RAM_BITS) };
+        // What stands in it does not matter here: the kernel only copies it.
+        let tree = Region::new(self.start + PAGE, self.start + 2 * PAGE);
         let image = Image {
             memory: Region::new(self.start, self.start + PAGE),
             offset: self.start.wrapping_sub(CODE),
             entry: CODE,
         };
-        let k = bench::boot(system, ram, image, Region::EMPTY, 1 << 30);
+        print::free_console();
+        masked::reset();
+        // Devices have room for a huge page.
+        let k = bench::boot(system, ram, image, tree, 1 << 32);
         k.release();
     }
 }
@@ -79,6 +109,8 @@ impl Ram {
 #[derive(Clone, Debug, Default)]
 pub struct World {
     pub untyped: u64,
+    /// An untyped of memory that is a device's.
+    pub device: u64,
     pub controls: Range<u64>,
     pub tcbs: Range<u64>,
     pub contexts: Range<u64>,
@@ -90,8 +122,13 @@ pub struct World {
     pub vspaces: Range<u64>,
     pub cnodes: Range<u64>,
     pub untypeds: Range<u64>,
+    pub pieces: Range<u64>,
+    pub large: Range<u64>,
+    pub huge: Range<u64>,
     pub handlers: Range<u64>,
     pub badged: Range<u64>,
+    pub pools: Range<u64>,
+    pub sgis: Range<u64>,
     pub scratch: Range<u64>,
 }
 
@@ -113,14 +150,17 @@ impl World {
             next += count as u64;
             start..next
         };
-        let largest = (info.untyped.start..info.untyped.end)
-            .zip(&info.untyped_list)
-            .filter(|(_, piece)| piece.is_device == 0)
-            .max_by_key(|(_, piece)| piece.size_bits)
-            .map(|(slot, _)| slot)
-            .expect("memory");
+        let largest = |device: u8| {
+            (info.untyped.start..info.untyped.end)
+                .zip(&info.untyped_list)
+                .filter(|(_, piece)| piece.is_device == device)
+                .max_by_key(|(_, piece)| piece.size_bits)
+                .map(|(slot, _)| slot)
+                .expect("memory")
+        };
         let world = Self {
-            untyped: largest,
+            untyped: largest(0),
+            device: largest(1),
             controls: info.sched_control.start..info.sched_control.end,
             tcbs: slots(THREADS),
             contexts: slots(CONTEXTS),
@@ -132,23 +172,36 @@ impl World {
             vspaces: slots(VSPACES),
             cnodes: slots(CNODES),
             untypeds: slots(UNTYPEDS),
-            handlers: slots(2),
+            pieces: slots(PIECES),
+            large: slots(LARGE),
+            huge: slots(HUGE),
+            handlers: slots(HANDLERS),
             badged: slots(BADGED),
+            pools: slots(POOLS),
+            sgis: slots(SGIS),
             scratch: slots(SCRATCH),
         };
         for (kind, bits, range) in world.kinds() {
             driver.must(&world.retype(kind, bits, range.start, range.end - range.start));
         }
-        for vspace in world.vspaces.clone() {
+        // One of the address spaces is in a pool that may go.
+        driver.must(&Call::invoke(
+            slot::ASID_CONTROL,
+            Invocation::AsidControlMakePool,
+            &[world.pieces.start, slot::INIT_THREAD_CNODE],
+            &[world.pools.start, DEPTH],
+        ));
+        let pools = [slot::INIT_THREAD_ASID_POOL, world.pools.start];
+        for (vspace, pool) in world.vspaces.clone().zip(pools) {
             driver.must(&Call::invoke(
-                slot::INIT_THREAD_ASID_POOL,
+                pool,
                 Invocation::AsidPoolAssign,
                 &[vspace],
                 &[],
             ));
         }
         for (index, handler) in world.handlers.clone().enumerate() {
-            let words = [40 + index as u64, handler, DEPTH];
+            let words = [u64::from(FIRST_HANDLED) + index as u64, handler, DEPTH];
             driver.must(&Call::invoke(
                 slot::IRQ_CONTROL,
                 Invocation::IrqIssueHandler,
@@ -175,9 +228,16 @@ impl World {
     }
 
     /// What the root task makes from its memory: kind, size argument, slots.
-    fn kinds(&self) -> [(ObjectType, u64, Range<u64>); 10] {
+    fn kinds(&self) -> [(ObjectType, u64, Range<u64>); 13] {
         [
             (ObjectType::Untyped, UNTYPED_BITS, self.untypeds.clone()),
+            (
+                ObjectType::Untyped,
+                size_bits::ASID_POOL,
+                self.pieces.clone(),
+            ),
+            (ObjectType::HugePage, 0, self.huge.clone()),
+            (ObjectType::LargePage, 0, self.large.clone()),
             (ObjectType::SmallPage, 0, self.frames.clone()),
             (ObjectType::PageTable, 0, self.tables.clone()),
             (ObjectType::VSpace, 0, self.vspaces.clone()),
@@ -199,7 +259,7 @@ impl World {
 
     /// Slots with objects that the root task made.
     pub fn originals(&self) -> Range<u64> {
-        self.tcbs.start..self.untypeds.end
+        self.tcbs.start..self.huge.end
     }
 
     /// All slots that threads use.
@@ -208,7 +268,11 @@ impl World {
     }
 
     pub fn retype(&self, kind: ObjectType, bits: u64, slot: u64, count: u64) -> Call {
-        retype(self.untyped, kind, bits, slot, count)
+        let from = match kind {
+            ObjectType::LargePage | ObjectType::HugePage => self.device,
+            _ => self.untyped,
+        };
+        retype(from, kind, bits, slot, count)
     }
 
     pub fn mint(&self, to: u64, from: u64, rights: CapRights, badge: u64) -> Call {

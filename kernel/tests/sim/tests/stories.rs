@@ -2,6 +2,7 @@
 
 use sel4_abi::{Invocation as I, Syscall, slot};
 use tern_kernel::fault::Fault;
+use tern_kernel::object::ThreadState;
 use tern_kernel::types::CoreId;
 use tern_sim::machine::Stop;
 use tern_sim::op::{Call, Op};
@@ -232,4 +233,38 @@ fn a_budget_that_ends_in_an_interrupt_is_a_fault() {
         matches!(fault, Fault::Timeout { .. }),
         "{fault:?}: the budget of 6250 ticks is used up"
     );
+}
+
+/// A caller waits in a queue of one core, and its context is moved to another. The server that picks it up goes there
+/// with the context, and so does the home of the caller and of the reply object.
+#[test]
+fn a_caller_goes_home_with_its_context() {
+    let mut story = Story::new(3);
+    for thread in [0, 3, 4, 5, 6] {
+        story.suspend(thread);
+    }
+    (1..3).for_each(|core| story.settle(core));
+    let (endpoint, reply) = (story.world.endpoints.start, story.world.replies.start);
+    story.call(1, Syscall::Recv, endpoint, reply);
+    let own = story.context(1);
+    story.unbind(own);
+    story.settle(1);
+    // The server works for a client of its core; one of core 2 waits.
+    let first = story.tcb(4);
+    story.root(&Call::invoke(first, I::TcbResume, &[], &[]));
+    story.settle(1);
+    story.call(1, Syscall::Call, endpoint, 0);
+    let caller = story.driver.inspect().core(CoreId(2)).current;
+    let caller = caller.expect("a thread runs");
+    story.call(2, Syscall::Call, endpoint, 0);
+    assert_eq!(story.driver.inspect().get(caller.home()).get(), CoreId(2));
+    let moved = story.context(2);
+    story.configure(1, moved, BUDGET, 0);
+    story.call(1, Syscall::ReplyRecv, endpoint, reply);
+    let k = story.driver.inspect();
+    let ThreadState::BlockedOnReply { reply } = k.get(caller).state else {
+        panic!("the call was picked up")
+    };
+    assert_eq!(k.get(caller.home()).get(), CoreId(1));
+    assert_eq!(k.get(reply).home(), CoreId(1));
 }

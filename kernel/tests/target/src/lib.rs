@@ -3,11 +3,14 @@
 
 #![no_std]
 
+extern crate alloc;
+
 pub mod bad;
 pub mod builds;
 pub mod calls;
 pub mod code;
 pub mod crowd;
+pub mod hostile;
 pub mod masked;
 pub mod model;
 pub mod objects;
@@ -16,6 +19,8 @@ pub mod port;
 pub mod random;
 pub mod rows;
 pub mod sched;
+pub mod settings;
+pub mod soak;
 pub mod status;
 pub mod timeline;
 pub mod touch;

@@ -155,25 +155,27 @@ impl Clocks {
         clock.core = home;
         let (period, budget) = parameters;
         let wants = this.tcb.is_some_and(|tcb| k.get(tcb).is_runnable());
-        if wants && this.sporadic {
-            clock.backlog.get_or_insert((now, 0));
-        } else {
-            clock.backlog = None;
-        }
+        // What it used up to the section in which it stopped wanting, for a timeout fault, is part of its backlog.
+        let backlog = match clock.backlog {
+            _ if !this.sporadic => None,
+            None if wants => Some((now, 0)),
+            before => before,
+        };
+        clock.backlog = backlog.filter(|_| wants);
         let amount = used.unwrap_or(this.consumed);
         if amount == 0 || period == 0 {
             return used;
         }
         // What was used before is charged now, and was before.
         let from = now.saturating_sub(amount).max(clock.since);
-        if wants && this.sporadic {
-            let (start, sum) = clock.backlog.get_or_insert((now, 0));
-            *sum += now - from;
-            let periods = (now - *start) / period + 1;
+        if let Some((start, before)) = backlog {
+            let sum = before + (now - from);
+            let periods = (now - start) / period + 1;
             assert!(
-                *sum <= budget * periods + late(k.num_cores()),
+                sum <= budget * periods + late(k.num_cores()),
                 "sporadic {sc:?} used {sum} ticks in {periods} periods, and has {budget} in each"
             );
+            clock.backlog = Some((start, sum)).filter(|_| wants);
             clock.used.clear();
             clock.total = 0;
             return used;

@@ -1,51 +1,75 @@
 //! The derivation tree, and memory: every capability stands where it was derived from, every object lies in memory that
 //! was taken for it, and no two overlap.
 
-use std::collections::HashMap;
-
 use tern_kernel::access::Kernel;
 use tern_kernel::cap::Cap;
 use tern_kernel::cdt;
 use tern_kernel::irq;
 use tern_kernel::object::{SlotRef, TCB_SLOTS, TcbRef, TcbSlot};
 
-/// Everything that has a slot.
-fn slots(k: &Kernel<'_>, threads: &[TcbRef]) -> Vec<SlotRef> {
-    let mut found = Vec::new();
-    let mut tables = Vec::new();
-    let mut seen = HashMap::new();
-    let mut add_table = |tables: &mut Vec<(SlotRef, usize)>, cap: Cap| {
-        let (base, count) = match cap {
-            Cap::CNode { base, radix, .. } => (base, 1 << radix),
-            Cap::Zombie { base, kind, .. } => (base, kind.slots()),
-            _ => return,
-        };
-        if seen.insert(base.address(), count).is_none() {
-            tables.push((base, count));
-        }
+/// Every slot that has something. An object that keeps itself (a CNode in its own first slot) is found by its neighbours
+/// in the tree.
+pub(crate) fn slots(k: &Kernel<'_>, threads: &[TcbRef]) -> Vec<SlotRef> {
+    let mut found = Found {
+        slots: Vec::with_capacity(512),
+        tables: Vec::new(),
     };
     for &tcb in threads {
-        let slots = tcb.slot(TcbSlot::CSpace);
-        found.extend((0..TCB_SLOTS).map(|index| slots.nth(index)));
-        add_table(&mut tables, k.get(slots).cap());
+        found.table(k, tcb.slot(TcbSlot::CSpace), TCB_SLOTS);
     }
-    found.extend(irq::slots(k));
-    let mut next = 0;
-    while next < tables.len() {
-        let (base, count) = tables[next];
-        next += 1;
-        for index in 0..count {
-            let slot = base.nth(index);
-            if !k.get(slot).is_empty() {
-                add_table(&mut tables, k.get(slot).cap());
-            }
-            found.push(slot);
+    for slot in irq::slots(k) {
+        found.slot(k, slot);
+    }
+    loop {
+        found.slots.sort_unstable_by_key(|slot| slot.address());
+        found.slots.dedup();
+        let known = |slot: SlotRef| {
+            let place = found
+                .slots
+                .binary_search_by_key(&slot.address(), |slot| slot.address());
+            place.is_ok()
+        };
+        let near = found
+            .slots
+            .iter()
+            .flat_map(|&slot| [k.get(slot).prev(), k.get(slot).next()]);
+        let unknown: Vec<SlotRef> = near.flatten().filter(|&slot| !known(slot)).collect();
+        if unknown.is_empty() {
+            return found.slots;
+        }
+        for slot in unknown {
+            found.slot(k, slot);
         }
     }
-    found.retain(|&slot| !k.get(slot).is_empty());
-    found.sort_by_key(|slot| slot.address());
-    found.dedup();
-    found
+}
+
+struct Found {
+    slots: Vec<SlotRef>,
+    tables: Vec<SlotRef>,
+}
+
+impl Found {
+    fn slot(&mut self, k: &Kernel<'_>, slot: SlotRef) {
+        if k.get(slot).is_empty() {
+            return;
+        }
+        self.slots.push(slot);
+        match k.get(slot).cap() {
+            Cap::CNode { base, radix, .. } => self.table(k, base, 1 << radix),
+            Cap::Zombie { base, kind, .. } => self.table(k, base, kind.slots()),
+            _ => {}
+        }
+    }
+
+    fn table(&mut self, k: &Kernel<'_>, base: SlotRef, count: usize) {
+        if self.tables.contains(&base) {
+            return;
+        }
+        self.tables.push(base);
+        for index in 0..count {
+            self.slot(k, base.nth(index));
+        }
+    }
 }
 
 pub(crate) fn check(k: &Kernel<'_>, threads: &[TcbRef]) {

@@ -4,7 +4,7 @@ use sel4_abi::{ErrorCode, Invocation, USER_CONTEXT_WORDS};
 
 use super::Step;
 use super::event::{Args, Cap, Effect, Outside};
-use super::state::{Doing, Handler, Id, Thread, Word};
+use super::state::{Doing, Fault, Handler, Id, Thread, Word};
 
 /// An error, with its words.
 pub(super) struct Error {
@@ -97,10 +97,12 @@ impl Step<'_> {
 
     /// The answer is not known, and capabilities may have gone from anywhere.
     fn invoke_other(&mut self, caller: Id, effect: Effect) -> Answer {
-        let left =
-            self.after.threads.get(caller).is_some_and(|after| {
-                after.doing == Doing::Restart || after.next_ip == after.fault_ip
-            });
+        // Only a call that is left ends with a Timeout fault.
+        let left = self.after.threads.get(caller).is_some_and(|after| {
+            after.doing == Doing::Restart
+                || after.next_ip == after.fault_ip
+                || matches!(after.fault, Some(Fault::Timeout { .. }))
+        });
         self.take_handlers_over();
         match effect {
             Effect::Unknown(reason) => return Err(Outside(reason).into()),

@@ -3,7 +3,7 @@
 use sel4_abi::{CapRights, Invocation};
 use tern_kernel::access::Kernel;
 use tern_kernel::cap::Cap as KernelCap;
-use tern_kernel::object::{SlotRef, TCB_SLOTS, TcbRef, TcbSlot};
+use tern_kernel::object::{Progress, SlotRef, TCB_SLOTS, TcbRef, TcbSlot};
 use tern_kernel::{cdt, cspace, irq};
 
 use super::resolve;
@@ -11,6 +11,7 @@ use crate::model::{Cap, Effect, State};
 
 pub(super) fn of(
     k: &Kernel<'_>,
+    caller: TcbRef,
     invoked: KernelCap,
     label: u64,
     words: &[u64],
@@ -18,8 +19,15 @@ pub(super) fn of(
 ) -> Effect {
     let method = Invocation::from_label(label);
     match invoked {
+        // Who came later than the call stays.
+        KernelCap::CNode { .. } if matches!(k.get(caller).progress, Progress::Searched { .. }) => {
+            Effect::Unknown("a search that goes on")
+        }
         KernelCap::CNode { .. } => of_slot_method(k, invoked, method, words, state),
-        KernelCap::Domain => Effect::Unknown("a domain"),
+        // Changes the thread's place in its queue.
+        KernelCap::Domain if method == Some(Invocation::DomainSetSet) => {
+            Effect::Unknown("a domain")
+        }
         KernelCap::IrqHandler { line }
             if matches!(
                 method,

@@ -253,7 +253,7 @@ pub(super) fn add_reply(k: &Kernel<'_>, reply: ReplyRef, state: &mut State) {
         StackLink::Reply(reply) => Above::Reply(id(reply)),
     };
     let copy = Reply {
-        thread: this.tcb.get().map(id),
+        thread: this.tcb().map(id),
         below: this.below.get().map(id),
         above,
     };

@@ -119,7 +119,7 @@ fn system_call(k: &Kernel<'_>, caller: TcbRef, state: &mut State) -> Event {
         && let Ok(slot) = cspace::lookup_slot(k, caller, address)
     {
         let cap = k.get(slot).cap();
-        request.args.effect = effect::of(k, cap, info.label(), &request.args.words, state);
+        request.args.effect = effect::of(k, caller, cap, info.label(), &request.args.words, state);
     }
     Event::Syscall(request)
 }

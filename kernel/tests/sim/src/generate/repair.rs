@@ -1,0 +1,135 @@
+//! The root task, which nobody else touches: it puts back what is gone and lets threads go on that have nothing to wait
+//! for.
+
+use sel4_abi::{CapRights, Invocation as I, Syscall, slot};
+use tern_kernel::access::Kernel;
+use tern_kernel::cap::Cap;
+use tern_kernel::object::{TcbSlot, ThreadState};
+
+use super::{Generator, Style, in_root, is_empty};
+use crate::op::{Call, Op};
+use crate::world::{DEPTH, THREADS, World};
+
+impl Generator {
+    /// The root task puts back what is gone and lets threads go on that have nothing to wait for.
+    pub(super) fn repair(&mut self, w: &World, k: &Kernel<'_>) -> Op {
+        let chains = self.has_passive_servers();
+        let r = &mut self.random;
+        let root = slot::INIT_THREAD_CNODE;
+        if chains && r.once_in(4) {
+            // Servers run on their callers' time.
+            let context = w.contexts.start + r.below(3);
+            return Op::Call(Call::invoke(context, I::SchedContextUnbind, &[], &[]));
+        }
+        let index = r.below(THREADS as u64) as usize;
+        let tcb = w.tcbs.start + index as u64;
+        if r.once_in(3)
+            && let Some(call) = self.mend(w, k, index)
+        {
+            return Op::Call(call);
+        }
+        let r = &mut self.random;
+        let call = match r.below(16) {
+            0..4 => {
+                let place = r.slot(&w.originals());
+                match w.kind_of(place) {
+                    Some((kind, bits)) if is_empty(k, w, place) => w.retype(kind, bits, place, 1),
+                    _ if w.vspaces.contains(&place) => {
+                        let pool = if r.once_in(2) {
+                            slot::INIT_THREAD_ASID_POOL
+                        } else {
+                            r.slot(&w.pools)
+                        };
+                        Call::invoke(pool, I::AsidPoolAssign, &[place], &[])
+                    }
+                    _ => Call::invoke(tcb, I::TcbResume, &[], &[]),
+                }
+            }
+            4 => {
+                let badged = r.slot(&w.badged);
+                let source = if r.once_in(2) {
+                    r.slot(&w.endpoints)
+                } else {
+                    r.slot(&w.notifications)
+                };
+                let rights = r.of(&[
+                    CapRights::all(),
+                    CapRights::all(),
+                    CapRights::READ_WRITE,
+                    CapRights::WRITE | CapRights::GRANT_REPLY,
+                    CapRights::READ,
+                ]);
+                w.mint(badged, source, rights, 1 << (badged - w.badged.start))
+            }
+            5 => {
+                let step = r.below(3) as usize;
+                w.equip(index)[step].clone()
+            }
+            6 if chains && index < 3 => Call::invoke(tcb, I::TcbResume, &[], &[]),
+            6 => Call::invoke(r.slot(&w.contexts), I::SchedContextBind, &[tcb], &[]),
+            7 => {
+                let core = r.below(k.num_cores() as u64) as usize;
+                let context = r.slot(&w.contexts);
+                w.configure(core, context, [100, 400, 2, context, 0])
+            }
+            8 => w.start_registers(index),
+            9 => Call::invoke(tcb, I::TcbResume, &[], &[]),
+            10 => Call::message(Syscall::NBSend as i64, r.slot(&w.endpoints), 0, &[], &[1]),
+            11 => Call::message(Syscall::NBSend as i64, r.slot(&w.replies), 0, &[], &[2]),
+            12 => Call::invoke(root, I::CNodeDelete, &[], &[r.slot(&w.scratch), DEPTH]),
+            _ => Call {
+                number: Syscall::Yield as i64,
+                ..Call::default()
+            },
+        };
+        Op::Call(call)
+    }
+
+    fn has_passive_servers(&self) -> bool {
+        matches!(self.style, Style::Chains | Style::Breakers)
+    }
+
+    /// What a thread needs next to be at work again, if it needs anything.
+    fn mend(&mut self, w: &World, k: &Kernel<'_>, index: usize) -> Option<Call> {
+        let place = w.tcbs.start + index as u64;
+        let Some(Cap::Thread { tcb }) = in_root(k, w, place) else {
+            let (kind, bits) = w.kind_of(place)?;
+            return is_empty(k, w, place).then(|| w.retype(kind, bits, place, 1));
+        };
+        if k.get(tcb.slot(TcbSlot::CSpace)).is_empty() {
+            return Some(w.equip(index)[0].clone());
+        }
+        let this = k.get(tcb);
+        if this.state == ThreadState::Inactive {
+            return Some(match k.get(tcb.context()).next_ip {
+                0 => w.start_registers(index),
+                _ => Call::invoke(place, I::TcbResume, &[], &[]),
+            });
+        }
+        let context = w.contexts.start + index as u64;
+        if self.has_passive_servers() && index < 3 {
+            // Servers run on their callers' time, as soon as they wait for one.
+            let waits = matches!(this.state, ThreadState::BlockedOnReceive { .. });
+            if waits && this.sc.is_some() {
+                return Some(Call::invoke(context, I::SchedContextUnbind, &[], &[]));
+            }
+            if waits || !matches!(this.state, ThreadState::Running | ThreadState::Restart) {
+                return None;
+            }
+        }
+        if this.sc.is_some() {
+            return None;
+        }
+        Some(match in_root(k, w, context)? {
+            Cap::SchedContext { sc, .. } if !k.get(sc).is_active() => {
+                let core = self.random.below(k.num_cores() as u64) as usize;
+                w.configure(core, context, [100, 400, 2, index as u64, 0])
+            }
+            Cap::SchedContext { .. } => Call::invoke(context, I::SchedContextBind, &[place], &[]),
+            _ => {
+                let (kind, bits) = w.kind_of(context)?;
+                w.retype(kind, bits, context, 1)
+            }
+        })
+    }
+}

@@ -1,0 +1,74 @@
+//! A kernel with `BENCH_COUNTERS` counts doorbells, waits for locks and entries with all locks, and counts anew when it is
+//! told to; the calls that need `TRACK_MASKED` are not there for that.
+//!
+//! config: BENCH_COUNTERS=true
+
+#![no_std]
+#![no_main]
+
+use core::arch::asm;
+
+use libsel4::abi::debug_syscall::{
+    BENCHMARK_COUNTERS, BENCHMARK_FINALIZE_LOG, BENCHMARK_RESET_LOG,
+};
+use libsel4::{BootInfo, Message, System, init, root_task, syscall};
+use tern_target_tests::calls::is_unknown;
+use tern_target_tests::objects::Puppet;
+
+root_task!(main);
+
+/// Doorbells, waits for locks, entries with all locks, longest time that locks were held.
+fn read() -> [u64; 4] {
+    let mut counts = [0; 4];
+    let [sgi, waits, all, held] = &mut counts;
+    // SAFETY: the call changes the registers that are named.
+    unsafe {
+        asm!(
+            "svc #0",
+            out("x0") *sgi,
+            out("x1") *waits,
+            out("x2") *all,
+            out("x3") *held,
+            in("x7") BENCHMARK_COUNTERS,
+            options(nostack),
+        );
+    }
+    counts
+}
+
+fn reset() {
+    // SAFETY: the call changes no register.
+    unsafe { asm!("svc #0", in("x7") BENCHMARK_RESET_LOG, options(nostack)) };
+}
+
+fn main(boot: &'static BootInfo) {
+    let mut system = System::new(boot);
+    let last = boot.cores() - 1;
+    let puppet = Puppet::new(&mut system, last, 100);
+    assert!(is_unknown(&puppet, BENCHMARK_FINALIZE_LOG as u64));
+
+    // The reading is an entry itself, and what it reads is without its own end.
+    reset();
+    assert_eq!(read(), [0, 0, 1, 0]);
+    assert_eq!(read(), [0, 0, 2, 0]);
+    for _ in 0..10 {
+        syscall::nb_send(0, Message::new(0));
+    }
+    assert_eq!(read(), [0, 0, 13, 0]);
+    reset();
+    assert_eq!(read(), [0, 0, 1, 0]);
+
+    // A thread that becomes able to run on an idle core rings it, once; here nobody is rung.
+    let context = puppet.sched.cap();
+    context.unbind().expect("to unbind");
+    puppet.tcb.resume().expect("to resume");
+    init::TCB.set_priority(init::TCB, 200).expect("above it");
+    reset();
+    context.bind(puppet.tcb).expect("to bind");
+    let [sgi, waits, all, _] = read();
+    let rung = u64::from(last > 0);
+    assert_eq!((sgi, waits), (rung, 0));
+    // Under this emulator the other core may not have come in yet.
+    assert!((2..=2 + 2 * rung).contains(&all), "{all} entries");
+    puppet.tcb.suspend().expect("to suspend");
+}

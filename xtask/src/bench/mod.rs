@@ -1,0 +1,236 @@
+//! `cargo xtask bench`: what the kernel's operations cost, in instructions, beside the aims and seL4's figures.
+//!
+//! The program that measures is `kernel/tests/bench`. It is booted three times for each number of cores, where
+//! instructions are counted: twice on an ordinary kernel, whose figures have to be the same, and once on one that counts
+//! doorbells, waits for locks and entries with all locks, which takes instructions itself.
+
+pub(crate) mod figure;
+mod profile;
+mod report;
+pub(crate) mod rows;
+
+use self::figure::Figure;
+use crate::boards::{Machine, Wanted, default_board};
+use crate::builder::{self, Ending, Profile, Variant};
+use crate::cli;
+use crate::config::KernelConfig;
+use crate::failure::{Context, Failure, Result, unknown};
+use crate::qemu::{self, Boot, Console, End, Limits, Trace};
+use crate::setup::{self, Need};
+use crate::workspace::{BENCH, Workspace};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+/// The machines of the tables.
+const MACHINES: [u32; 2] = [1, 4];
+const CPU: &str = "cortex-a53";
+/// The program's name.
+const ROOT: &str = "bench";
+/// How the kernel locks. There is one way so far.
+const MODE: &str = "default";
+const TIMEOUT: Duration = Duration::from_secs(300);
+
+pub(crate) fn run(workspace: &Workspace, options: &cli::Bench) -> Result<()> {
+    let filter = options.filter.as_deref().unwrap_or("");
+    if !rows::ROWS.iter().any(|row| row.name.contains(filter)) {
+        let names = rows::ROWS.iter().map(|row| row.name);
+        return Err(unknown("benchmark", filter, names));
+    }
+    let machines = options.cores.map_or(MACHINES.to_vec(), |cores| vec![cores]);
+    if options.profile {
+        profile::check(filter)?;
+        setup::ensure(workspace, Need::Qemu)?;
+        for &cores in &machines {
+            print!("{}", profile(workspace, filter, cores)?);
+        }
+        return Ok(());
+    }
+    if options.doc && machines != MACHINES {
+        return Err(Failure::usage(
+            "--doc writes the tables of all machines: leave out --cores",
+        ));
+    }
+    let earlier = match &options.compare {
+        Some(file) => Some(read_json(file)?),
+        None => None,
+    };
+    setup::ensure(workspace, Need::Qemu)?;
+    let mut figures = Vec::new();
+    for &cores in &machines {
+        figures.extend(measure(workspace, cores)?);
+    }
+    show(&figures, &machines, filter);
+    if let Some(earlier) = &earlier {
+        println!("\n{}", report::changes(earlier, &figures, filter));
+    }
+    if let Some(file) = &options.json {
+        fs::write(file, figure::to_json(&figures)).doing("write", file)?;
+    }
+    if options.doc {
+        let path = workspace.root.join("docs/performance.md");
+        let page = fs::read_to_string(&path).doing("read", &path)?;
+        let page = report::page(&page, &figures, &machines)?;
+        fs::write(&path, page).doing("write", &path)?;
+        println!("Wrote {}", path.display());
+    }
+    let missed = machines.iter().any(|&cores| {
+        let (good, all) = report::holding(&report::of_machine(&figures, cores));
+        good < all
+    });
+    if options.check && missed {
+        return Err(Failure::status(1));
+    }
+    Ok(())
+}
+
+fn show(figures: &[Figure], machines: &[u32], filter: &str) {
+    for &cores in machines {
+        let lines = report::of_machine(figures, cores);
+        println!("\n{cores} core{}", if cores == 1 { "" } else { "s" });
+        print!("{}", report::terminal(&lines, filter));
+        let (good, all) = report::holding(&lines);
+        println!("{good} of {all} hold");
+    }
+    if let [one, several] = *machines {
+        print!(
+            "\n{}",
+            report::builds_in_short(figures, one, several, filter)
+        );
+    }
+}
+
+fn read_json(file: &Path) -> Result<Vec<Figure>> {
+    let text = fs::read_to_string(file).doing("read", file)?;
+    figure::from_json(&text)
+        .map_err(|failure| Failure::new(format!("{}: {}", file.display(), failure.message)))
+}
+
+/// The kernel that is measured: nothing for debugging, no printing, as many cores as the machine has.
+fn config(workspace: &Workspace, cores: u32, counting: bool) -> Result<KernelConfig> {
+    let mut settings = vec![
+        "DEBUG_BUILD=false".to_string(),
+        "PRINTING=false".to_string(),
+        "EXPORT_PMU_USER=true".to_string(),
+        format!("MAX_NUM_NODES={cores}"),
+    ];
+    if counting {
+        settings.extend(["BENCH_COUNTERS=true", "TRACK_MASKED=true"].map(String::from));
+    }
+    KernelConfig::read(&workspace.root)?.with(&settings)
+}
+
+fn machine(cores: u32) -> Result<Machine> {
+    default_board().machine(&Wanted {
+        cores: Some(cores),
+        cpu: Some(CPU.to_string()),
+        icount: true,
+        ..Wanted::default()
+    })
+}
+
+/// Where the instructions of a figure go.
+fn profile(workspace: &Workspace, name: &str, cores: u32) -> Result<String> {
+    let machine = machine(cores)?;
+    let only = BTreeSet::from([ROOT]);
+    let variables = [("TERN_BENCH_ONLY", name)];
+    let built =
+        builder::root_tasks_with(workspace, BENCH, &only, Profile::Release, &variables)?.join(ROOT);
+    // Under another name than the program that measures everything.
+    let directory = workspace.scratch("profile")?;
+    let root = directory.join("profile");
+    fs::copy(&built, &root).doing("copy", &built)?;
+    let variant = Variant {
+        profile: Profile::Release,
+        config: config(workspace, cores, false)?,
+        ending: Ending::Semihosting,
+    };
+    let system = builder::system(workspace, &variant)?;
+    let image = system.image(machine.board, &root)?;
+    let log = directory.join("instructions.log");
+    let trace = profile::trace(&root, &log)?;
+    let console = boot(&machine, &image, Some(&trace))?;
+    let instructions = figure::instructions(&console, name)
+        .ok_or_else(|| Failure::new(format!("{name} gave no figure on {cores} cores")))?;
+    let table = profile::table(&machine, name, instructions, &log, &system.kernel, &root)?;
+    // Some hundred megabytes.
+    fs::remove_file(&log).doing("remove", &log)?;
+    Ok(table)
+}
+
+/// All figures of a machine.
+fn measure(workspace: &Workspace, cores: u32) -> Result<Vec<Figure>> {
+    let machine = machine(cores)?;
+    let say = |what: &str| eprintln!("bench: {}: {what}", machine.describe());
+    say("building");
+    let only = BTreeSet::from([ROOT]);
+    let root = builder::root_tasks(workspace, BENCH, &only, Profile::Release)?.join(ROOT);
+    let image = |counting: bool| {
+        let variant = Variant {
+            profile: Profile::Release,
+            config: config(workspace, cores, counting)?,
+            ending: Ending::Semihosting,
+        };
+        builder::system(workspace, &variant)?.image(machine.board, &root)
+    };
+    let (ordinary, counting) = (image(false)?, image(true)?);
+    say("measuring");
+    let first = boot(&machine, &ordinary, None)?;
+    say("measuring again");
+    let second = boot(&machine, &ordinary, None)?;
+    if let Some((one, other)) = difference(&first, &second) {
+        return Err(Failure::new(format!(
+            "two runs on {} differ: '{one}' and '{other}'",
+            machine.describe()
+        )));
+    }
+    say("counting");
+    let counted = boot(&machine, &counting, None)?;
+    figure::read_consoles(&first, &counted, cores, MODE)
+}
+
+/// The first line with figures in which two consoles differ.
+pub(crate) fn difference(one: &str, other: &str) -> Option<(String, String)> {
+    let (mut ones, mut others) = (figure::lines(one), figure::lines(other));
+    loop {
+        let pair = (ones.next(), others.next());
+        if pair == (None, None) {
+            return None;
+        }
+        if pair.0 != pair.1 {
+            let text = |line: Option<&str>| line.unwrap_or("nothing").to_string();
+            return Some((text(pair.0), text(pair.1)));
+        }
+    }
+}
+
+fn boot(machine: &Machine, image: &Path, trace: Option<&Trace>) -> Result<String> {
+    let limits = Limits {
+        timeout: Some(TIMEOUT),
+        until: None,
+    };
+    let boot = Boot::Image(image.to_path_buf());
+    let finished = qemu::run_traced(machine, &boot, &limits, Console::Quiet, trace)?;
+    if finished.end == End::Exit(0) && !finished.panicked {
+        return Ok(finished.log);
+    }
+    eprintln!("{}", finished.log);
+    Err(Failure::new(format!("bench: {}", finished.describe())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_runs_are_compared_by_their_figures() {
+        let one = "Tern\nbench call 1 1 1 128\nbench send 2 2 2 128\n";
+        assert_eq!(difference(one, &one.replace("Tern", "Other")), None);
+        let other = one.replace("send 2", "send 3");
+        let (left, right) = difference(one, &other).unwrap();
+        assert!(left.contains("send 2") && right.contains("send 3"));
+        let short = "bench call 1 1 1 128\n";
+        assert_eq!(difference(one, short).unwrap().1, "nothing");
+    }
+}

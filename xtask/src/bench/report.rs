@@ -1,0 +1,302 @@
+//! Figures as tables: for the terminal, and for docs/performance.md.
+
+use super::figure::Figure;
+use super::rows::{self, Bar, Kind, Row};
+use crate::failure::{Failure, Result};
+use std::fmt::Write;
+
+/// A figure with its row, and what is to be said about it.
+pub(crate) struct Line<'a> {
+    row: &'static Row,
+    figure: &'a Figure,
+    /// Instructions at most.
+    bar: Option<u64>,
+}
+
+impl Line<'_> {
+    /// Whether it is within its bars, if it has any.
+    fn holds(&self) -> Option<bool> {
+        let instructions = self.bar.map(|bar| self.figure.instructions <= bar);
+        let doorbells = self.row.doorbells.map(|most| self.figure.sgi <= most);
+        match (instructions, doorbells) {
+            (None, None) => None,
+            (one, other) => Some(one.unwrap_or(true) && other.unwrap_or(true)),
+        }
+    }
+
+    /// Tern's figure in hundredths of seL4's.
+    fn ratio(&self) -> Option<u64> {
+        let reference = self.row.reference(self.figure.cores)?;
+        Some((self.figure.instructions * 100 + reference / 2) / reference)
+    }
+}
+
+/// The figures of one machine, in the order of the rows.
+pub(crate) fn of_machine(figures: &[Figure], cores: u32) -> Vec<Line<'_>> {
+    let find = |name: &str| {
+        figures
+            .iter()
+            .find(|figure| figure.cores == cores && figure.name == name)
+    };
+    rows::on(cores)
+        .filter_map(|row| {
+            let bar = match row.bar {
+                Bar::Instructions(bar) => Some(bar),
+                Bar::PercentOfCall(percent) => {
+                    find("call").map(|call| call.instructions * percent / 100)
+                }
+                Bar::None => None,
+            };
+            Some(Line {
+                row,
+                figure: find(row.name)?,
+                bar,
+            })
+        })
+        .collect()
+}
+
+/// How many of the bars hold, of how many.
+pub(crate) fn holding(lines: &[Line<'_>]) -> (usize, usize) {
+    let judged: Vec<bool> = lines.iter().filter_map(Line::holds).collect();
+    let good = judged.iter().filter(|&&holds| holds).count();
+    (good, judged.len())
+}
+
+fn or_dash(number: Option<u64>) -> String {
+    number.map_or_else(|| "-".to_string(), |number| number.to_string())
+}
+
+fn hundredths(number: Option<u64>) -> String {
+    number.map_or_else(
+        || "-".to_string(),
+        |number| format!("{}.{:02}", number / 100, number % 100),
+    )
+}
+
+/// The table for a terminal, of the rows whose names contain the filter.
+pub(crate) fn terminal(lines: &[Line<'_>], filter: &str) -> String {
+    let mut text = format!(
+        "{:<24} {:>7} {:>7} {:>7} {:>8} {:>7} {:>6} {:>4} {:>6} {:>4} {:>7}\n",
+        "", "instr.", "min", "max", "at most", "seL4", "ratio", "sgi", "waits", "all", "hold"
+    );
+    for line in lines.iter().filter(|line| line.row.name.contains(filter)) {
+        let figure = line.figure;
+        let _ = writeln!(
+            text,
+            "{:<24} {:>7} {:>7} {:>7} {:>8} {:>7} {:>6} {:>4} {:>6} {:>4} {:>7}  {}",
+            figure.name,
+            figure.instructions,
+            figure.min,
+            figure.max,
+            or_dash(line.bar),
+            or_dash(line.row.reference(figure.cores)),
+            hundredths(line.ratio()),
+            figure.sgi,
+            figure.lock_waits,
+            figure.all_entries,
+            figure.lock_hold,
+            verdict(line),
+        );
+    }
+    text
+}
+
+fn verdict(line: &Line<'_>) -> &'static str {
+    match line.holds() {
+        Some(true) => "ok",
+        Some(false) => "OVER",
+        None => "",
+    }
+}
+
+/// What has changed against earlier figures, for the rows whose names contain the filter.
+pub(crate) fn changes(earlier: &[Figure], now: &[Figure], filter: &str) -> String {
+    let mut text = format!(
+        "{:<24} {:>5} {:>8} {:>8} {:>8} {:>8}\n",
+        "changed", "cores", "before", "now", "change", "sgi"
+    );
+    let mut same = 0;
+    for figure in now.iter().filter(|figure| figure.name.contains(filter)) {
+        let key = |each: &Figure| (each.name.clone(), each.cores, each.mode.clone());
+        let Some(before) = earlier.iter().find(|each| key(each) == key(figure)) else {
+            let _ = writeln!(text, "{:<24} {:>5}  is new", figure.name, figure.cores);
+            continue;
+        };
+        if (before.instructions, before.sgi) == (figure.instructions, figure.sgi) {
+            same += 1;
+            continue;
+        }
+        let percent = (i128::from(figure.instructions) - i128::from(before.instructions)) * 1000
+            / i128::from(before.instructions.max(1));
+        let sign = if percent < 0 { '-' } else { '+' };
+        let change = percent.unsigned_abs();
+        let _ = writeln!(
+            text,
+            "{:<24} {:>5} {:>8} {:>8} {:>8} {:>8}",
+            figure.name,
+            figure.cores,
+            before.instructions,
+            figure.instructions,
+            format!("{sign}{}.{}%", change / 10, change % 10),
+            format!("{} -> {}", before.sgi, figure.sgi),
+        );
+    }
+    let _ = writeln!(text, "{same} figures are the same");
+    text
+}
+
+/// Where the tables begin and end in the page.
+const BEGIN: &str = "<!-- tables: written by `cargo xtask bench --doc` -->";
+const END: &str = "<!-- end of the tables -->";
+
+/// The page with new tables.
+pub(crate) fn page(page: &str, figures: &[Figure], machines: &[u32]) -> Result<String> {
+    let parts = page.split_once(BEGIN).and_then(|(before, rest)| {
+        let (_, after) = rest.split_once(END)?;
+        Some((before, after))
+    });
+    let Some((before, after)) = parts else {
+        return Err(Failure::new(format!(
+            "docs/performance.md has no lines '{BEGIN}' and '{END}'"
+        )));
+    };
+    let mut text = format!("{before}{BEGIN}\n");
+    for &cores in machines {
+        text += &markdown(&of_machine(figures, cores), cores);
+    }
+    if let [one, several] = machines {
+        text += &builds(figures, *one, *several);
+    }
+    Ok(format!("{text}\n{END}{after}"))
+}
+
+fn markdown(lines: &[Line<'_>], cores: u32) -> String {
+    let mut text = String::new();
+    for (kind, title) in [
+        (Kind::OneWay, "one way"),
+        (Kind::Whole, "whole operations"),
+        (Kind::Across, "across cores"),
+    ] {
+        let lines: Vec<_> = lines.iter().filter(|line| line.row.kind == kind).collect();
+        if lines.is_empty() {
+            continue;
+        }
+        let plural = if cores == 1 { "core" } else { "cores" };
+        let _ = write!(
+            text,
+            "\n### {cores} {plural}, {title}\n\n\
+             | name | instructions | min | max | at most | seL4 | ratio | SGIs | waits | all | longest hold | |\n\
+             |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n"
+        );
+        for line in lines {
+            let figure = line.figure;
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+                figure.name,
+                figure.instructions,
+                figure.min,
+                figure.max,
+                or_dash(line.bar),
+                or_dash(line.row.reference(cores)),
+                hundredths(line.ratio()),
+                figure.sgi,
+                figure.lock_waits,
+                figure.all_entries,
+                figure.lock_hold,
+                verdict(line).to_lowercase(),
+            );
+        }
+    }
+    let (good, all) = holding(lines);
+    let _ = write!(text, "\n{good} of {all} hold.\n");
+    text
+}
+
+/// What several cores cost.
+fn builds(figures: &[Figure], one: u32, several: u32) -> String {
+    let mut text = format!(
+        "\n### The two builds\n\n| name | {one} core | {several} cores | ratio |\n|---|--:|--:|--:|\n"
+    );
+    for (name, few, many) in pairs(figures, one, several) {
+        let _ = writeln!(
+            text,
+            "| {name} | {few} | {many} | {} |",
+            hundredths(Some(many * 100 / few.max(1)))
+        );
+    }
+    text
+}
+
+/// The same for a terminal.
+pub(crate) fn builds_in_short(figures: &[Figure], one: u32, several: u32, filter: &str) -> String {
+    let mut text = format!("{:<24} {several} cores / {one} core\n", "");
+    for (name, few, many) in pairs(figures, one, several) {
+        if name.contains(filter) {
+            let ratio = hundredths(Some(many * 100 / few.max(1)));
+            let _ = writeln!(text, "{name:<24} {ratio:>7}");
+        }
+    }
+    text
+}
+
+fn pairs(figures: &[Figure], one: u32, several: u32) -> Vec<(&'static str, u64, u64)> {
+    let find = |name: &str, cores: u32| {
+        figures
+            .iter()
+            .find(|figure| figure.name == name && figure.cores == cores)
+            .map(|figure| figure.instructions)
+    };
+    rows::on(one)
+        .filter_map(|row| Some((row.name, find(row.name, one)?, find(row.name, several)?)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::figure::tests::figure;
+    use super::*;
+
+    #[test]
+    fn bars_are_judged() {
+        let mut figures = vec![
+            figure("call", 4, 200),
+            figure("reply_recv", 4, 241),
+            figure("call_passive_remote", 4, 280),
+            figure("migrate_running", 4, 9999),
+        ];
+        assert_eq!(holding(&of_machine(&figures, 4)), (3, 4));
+        figures[2].instructions = 281;
+        figures[3].sgi = 2;
+        assert_eq!(holding(&of_machine(&figures, 4)), (1, 4));
+        assert_eq!(holding(&of_machine(&figures, 1)), (0, 0));
+        let table = terminal(&of_machine(&figures, 4), "call");
+        assert_eq!(table.lines().count(), 3);
+        assert!(table.contains("0.72") && table.contains("OVER"));
+    }
+
+    #[test]
+    fn changes_are_shown() {
+        let before = [figure("call", 1, 200), figure("send", 1, 10)];
+        let now = [
+            figure("call", 1, 150),
+            figure("send", 1, 10),
+            figure("yield", 1, 5),
+        ];
+        let text = changes(&before, &now, "");
+        assert!(text.contains("-25.0%") && text.contains("is new"));
+        assert!(text.contains("1 figures are the same"));
+    }
+
+    #[test]
+    fn the_page_keeps_its_text() {
+        let old = format!("# Title\n{BEGIN}\nold\n{END}\nmore\n");
+        let figures = [figure("call", 1, 200), figure("call", 4, 300)];
+        let new = page(&old, &figures, &[1, 4]).unwrap();
+        assert!(new.starts_with("# Title\n") && new.ends_with("\nmore\n"));
+        assert!(!new.contains("\nold\n") && new.contains("| call | 200 | 300 | 1.50 |"));
+        assert_eq!(page(&new, &figures, &[1, 4]).unwrap(), new);
+        assert!(page("# Title", &figures, &[1]).is_err());
+    }
+}
