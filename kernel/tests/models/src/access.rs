@@ -12,7 +12,7 @@ use loom::cell::UnsafeCell;
 
 use crate::{
     arch,
-    object::{ObjRef, SchedContext, Tcb},
+    object::{Home, ObjRef, SchedContext, Tcb},
     system::{Core, CoreFlags, Shared, System},
     types::{CoreId, CoreSet},
 };
@@ -41,7 +41,18 @@ impl Object for SchedContext {
     }
 }
 
+impl Object for Home {
+    fn cell(_system: &System, _index: usize) -> &UnsafeCell<Self> {
+        unreachable!("there are none in these models")
+    }
+}
+
 impl Kernel<'_> {
+    /// The kernel takes one lock where this is called. Threads have no homes in these models, so here all guard everything.
+    pub fn lock_own(system: &'static System, me: CoreId) -> Self {
+        Self::lock_all(system, me)
+    }
+
     /// Mirrors the kernel's: every lock, in ascending order.
     pub fn lock_all(system: &'static System, me: CoreId) -> Self {
         for lock in &system.locks[..system.cores.len()] {

@@ -2,6 +2,8 @@
 
 use core::marker::PhantomData;
 
+use crate::types::CoreId;
+
 #[derive(Debug)]
 pub struct ObjRef<T>(usize, PhantomData<T>);
 
@@ -67,6 +69,23 @@ impl Tcb {
 impl Default for Tcb {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// The core at which a thread is at home. Only the kernel's own way of asking who is live needs it, which these models do
+/// not take.
+#[derive(Debug)]
+pub struct Home;
+
+impl Home {
+    pub fn get(&self) -> CoreId {
+        unreachable!("the models ask every core")
+    }
+}
+
+impl ObjRef<Tcb> {
+    pub fn home(self) -> ObjRef<Home> {
+        ObjRef::nth(self.index())
     }
 }
 

@@ -104,6 +104,17 @@ impl AtomicU32 {
         self.inner().fetch_add(more, actual(order))
     }
 
+    pub fn compare_exchange(
+        &self,
+        current: u32,
+        new: u32,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<u32, u32> {
+        self.inner()
+            .compare_exchange(current, new, actual(success), actual(failure))
+    }
+
     /// Whether `value` is the last one stored.
     pub fn is_latest(&self, value: u32) -> bool {
         self.latest.load(SeqCst) == value

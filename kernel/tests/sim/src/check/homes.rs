@@ -84,13 +84,11 @@ impl<T: Copy> Records<T> {
     }
 }
 
-/// What only the core itself writes.
+/// What only the core itself writes, in whole sections. (It looks at its clock before it has all locks.)
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Own {
     current: Option<TcbRef>,
     payer: Option<ScRef>,
-    now: u64,
-    used: u64,
     fpu: Option<TcbRef>,
 }
 
@@ -142,8 +140,6 @@ impl Homes {
             let own = Own {
                 current: core.current,
                 payer: core.current_sc,
-                now: core.now,
-                used: core.consumed,
                 fpu: core.fpu_owner,
             };
             assert!(
