@@ -272,6 +272,9 @@ pub fn apply_ppi_requests(k: &mut Kernel<'_>) {
         core::mem::take(&mut me.unmask_ppis),
         core::mem::take(&mut me.mask_ppis),
     );
+    if mask | unmask == 0 {
+        return;
+    }
     for intid in bits(mask) {
         k.machine().gic.mask(k.me().index(), intid);
     }

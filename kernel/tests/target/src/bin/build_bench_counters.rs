@@ -54,7 +54,9 @@ fn main(boot: &'static BootInfo) {
     for _ in 0..10 {
         syscall::nb_send(0, Message::new(0));
     }
-    assert_eq!(read(), [0, 0, 13, 0]);
+    // Ten calls that stay on their core: with one core, its lock is all there are.
+    let local = if boot.cores() == 1 { 10 } else { 0 };
+    assert_eq!(read(), [0, 0, 3 + local, 0]);
     reset();
     assert_eq!(read(), [0, 0, 1, 0]);
 
