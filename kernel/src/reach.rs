@@ -117,6 +117,10 @@ fn send_phase(k: &Kernel<'_>, caller: TcbRef, cptr: u64, faults: bool) -> Reach<
     let Ok(slot) = cspace::lookup_slot(k, caller, cptr) else {
         return fault();
     };
+    let cap = k.get(slot).cap();
+    if is_object(cap) {
+        return Err(Need::All);
+    }
     let info = MessageInfo(k.get(caller.context()).x[1]);
     let carries = info.extra_caps() > 0;
     if carries {
@@ -125,8 +129,7 @@ fn send_phase(k: &Kernel<'_>, caller: TcbRef, cptr: u64, faults: bool) -> Reach<
             return fault();
         }
     }
-    match k.get(slot).cap() {
-        Cap::Null | Cap::Zombie { .. } => Ok(None),
+    match cap {
         Cap::Endpoint {
             endpoint, rights, ..
         } => {
@@ -158,6 +161,18 @@ fn send_phase(k: &Kernel<'_>, caller: TcbRef, cptr: u64, faults: bool) -> Reach<
             }
             reply(k, object)
         }
+        _ => Ok(None),
+    }
+}
+
+/// Whether invoking this is a method of a kernel object, and neither a message nor a mistake.
+fn is_object(cap: Cap) -> bool {
+    match cap {
+        Cap::Null
+        | Cap::Zombie { .. }
+        | Cap::Endpoint { .. }
+        | Cap::Notification { .. }
+        | Cap::Reply { .. } => false,
         Cap::Untyped { .. }
         | Cap::CNode { .. }
         | Cap::Thread { .. }
@@ -171,7 +186,7 @@ fn send_phase(k: &Kernel<'_>, caller: TcbRef, cptr: u64, faults: bool) -> Reach<
         | Cap::IrqControl
         | Cap::IrqHandler { .. }
         | Cap::SgiSignal { .. }
-        | Cap::Domain => Err(Need::All),
+        | Cap::Domain => true,
     }
 }
 

@@ -38,8 +38,9 @@ impl CoreSet {
     /// The cores 0 to `count`, exclusive.
     pub fn first(count: usize) -> Self {
         let mut set = Self::EMPTY;
-        for core in 0..count {
-            set.insert(CoreId(core as u16));
+        for (index, word) in set.0.iter_mut().enumerate() {
+            let bits = count.saturating_sub(64 * index).min(64);
+            *word = u64::MAX.checked_shr(64 - bits as u32).unwrap_or(0);
         }
         set
     }
@@ -80,9 +81,30 @@ impl CoreSet {
     }
 
     /// In ascending order.
-    pub fn iter(self) -> impl Iterator<Item = CoreId> {
-        (0..MAX_NUM_NODES as u16)
-            .map(CoreId)
-            .filter(move |&core| self.contains(core))
+    pub fn iter(mut self) -> impl Iterator<Item = CoreId> {
+        core::iter::from_fn(move || {
+            let index = self.0.iter().position(|&word| word != 0)?;
+            let word = &mut self.0[index];
+            let bit = word.trailing_zeros();
+            *word &= *word - 1;
+            Some(CoreId(64 * index as u16 + bit as u16))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_of_cores_are_in_order() {
+        for count in 0..=MAX_NUM_NODES {
+            let set = CoreSet::first(count);
+            assert_eq!(set.len(), count);
+            assert!(set.iter().map(CoreId::index).eq(0..count));
+            assert_eq!(set.last().map(CoreId::index), count.checked_sub(1));
+        }
+        let pair = CoreSet::one(CoreId(0)).union(CoreSet::one(CoreId(MAX_NUM_NODES as u16 - 1)));
+        assert!(pair.iter().next() == Some(CoreId(0)) && pair.len() <= 2);
     }
 }
