@@ -148,6 +148,14 @@ impl Derivation {
         if may_stay && same(&self.tree) {
             return;
         }
+        // Where it is not known how far the call got, it may have been left.
+        if progress == Progress::Unknown
+            && let Ask::Retype { .. } = plan.ask
+            && let Some(tree) = self.performed(k, core, plan, Progress::Left, found)
+            && same(&tree)
+        {
+            return;
+        }
         match performed {
             Some(tree) if may_change => {
                 if !same(&tree) {

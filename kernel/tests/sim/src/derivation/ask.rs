@@ -201,7 +201,7 @@ fn object_bits(kind: u64, argument: u64) -> Option<u64> {
         1 => 11,
         2 => 4,
         3 => 6,
-        4 => argument + 5,
+        4 => argument.checked_add(5)?,
         6 => 5,
         7 => 30,
         8 | 9 | 11 => 12,
