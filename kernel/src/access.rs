@@ -2,8 +2,7 @@
 //!
 //! A [`Kernel`] exists while its core holds locks; it cannot be cloned or sent. Borrowing an object borrows the token,
 //! so two live `&mut` cannot exist and no reference outlives the locks. What an entry needs it takes before it
-//! writes anything ([`Kernel::secure`]); in builds with debug assertions each borrow checks that the object's home is among
-//! it.
+//! writes anything ([`Kernel::secure`]); in the simulation each borrow checks that the object's home is among it.
 
 #![allow(
     unsafe_code,
@@ -32,6 +31,9 @@ use crate::{
     system::{Core, CoreFlags, Shared, System},
     types::{CoreId, CoreSet, PhysAddr},
 };
+
+/// Whether borrows are checked: in the simulation. On the target it would make every access several times as long.
+const CHECKS_BORROWS: bool = cfg!(all(debug_assertions, not(target_os = "none")));
 
 /// Proof that this core holds a set of core locks.
 pub struct Kernel<'l> {
@@ -213,7 +215,7 @@ impl Kernel<'_> {
     }
 
     pub fn get<T: Object>(&self, object: ObjRef<T>) -> &T {
-        debug_assert!(self.guards(object));
+        assert!(!CHECKS_BORROWS || self.guards(object));
         // SAFETY: an `ObjRef` in a capability, queue or core names a live object of its type (deletion, under all locks,
         // clears them all before the memory is reused). The lock of its home is held, so nobody else writes it; structure
         // is written under all locks; what other cores may write meanwhile consists of atomic words.
@@ -221,24 +223,27 @@ impl Kernel<'_> {
     }
 
     pub fn get_mut<T: Exclusive>(&mut self, object: ObjRef<T>) -> &mut T {
-        debug_assert!(if T::STRUCTURE {
-            self.holds_all()
-        } else {
-            self.guards(object)
-        });
+        assert!(
+            !CHECKS_BORROWS
+                || if T::STRUCTURE {
+                    self.holds_all()
+                } else {
+                    self.guards(object)
+                }
+        );
         // SAFETY: as in `get`; the token is borrowed exclusively, so this is the only reference to any object that the
         // held locks guard.
         unsafe { &mut *(object.address() as *mut T) }
     }
 
     pub fn core(&self, core: CoreId) -> &Core {
-        debug_assert!(self.holds(core));
+        assert!(!CHECKS_BORROWS || self.holds(core));
         // SAFETY: L[core] is held; the token is the only way to the cell.
         unsafe { &*self.system.cores[core.index()].get() }
     }
 
     pub fn core_mut(&mut self, core: CoreId) -> &mut Core {
-        debug_assert!(self.holds(core));
+        assert!(!CHECKS_BORROWS || self.holds(core));
         // SAFETY: L[core] is held, and the token is borrowed exclusively.
         unsafe { &mut *self.system.cores[core.index()].get() }
     }
@@ -253,7 +258,7 @@ impl Kernel<'_> {
 
     /// A core's queues together with the thread links that they are made of.
     pub fn core_and_threads(&mut self, core: CoreId) -> (&mut Core, Threads<'_>) {
-        debug_assert!(self.holds(core));
+        assert!(!CHECKS_BORROWS || self.holds(core));
         // SAFETY: L[core] is held; a `Core` lives in kernel memory and never overlaps the objects that `Threads`
         // reaches, and both borrow the token exclusively.
         let core = unsafe { &mut *self.system.cores[core.index()].get() };
@@ -320,7 +325,7 @@ impl Kernel<'_> {
     /// Writes one entry with a single store. Barriers and invalidation are the caller's.
     pub fn set_entry(&mut self, table: TableRef, index: usize, value: u64) {
         assert!(index < ENTRIES);
-        debug_assert!(self.holds_all());
+        assert!(!CHECKS_BORROWS || self.holds_all());
         let entry = (table.address() as *mut u64).wrapping_add(index);
         // SAFETY: within the table, all locks are held; the store is single-copy atomic for the hardware walker.
         unsafe { ptr::write_volatile(entry, value) }

@@ -93,14 +93,16 @@ impl Bench {
         if !sched::exact_time() {
             return;
         }
+        // Several emulated cores take turns in the midst of each other's work, and the count is that of all of them.
+        let limit = match self.periodic.len() {
+            1 => masked::LIMIT,
+            _ => 5 * masked::LIMIT,
+        };
         for (one, longest) in self.periodic.iter().zip(&longest) {
             let kept = one.kept();
             assert!(kept.late < one.period(), "a release was missed: {kept:?}");
             assert_eq!(kept.runs, kept.releases, "one run in each period");
-            assert!(
-                longest.whole < masked::LIMIT,
-                "interrupts were masked: {longest}"
-            );
+            assert!(longest.whole < limit, "interrupts were masked: {longest}");
         }
     }
 
