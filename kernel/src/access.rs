@@ -108,6 +108,7 @@ impl Kernel<'_> {
             if self.held.last() < Some(core) {
                 lock.acquire();
             } else if !lock.try_acquire() {
+                debug_assert!(self.doorbells.is_empty());
                 let (system, me, wanted) = (self.system, self.me, self.held.union(wanted));
                 self.unlock();
                 return Self::lock(system, me, wanted);

@@ -5,6 +5,8 @@
 //! taking the larger set, and asks again; so it always performs under the locks of every object's home. What changes
 //! the structure (capabilities, derivation, tables, interrupt lines) needs all of them.
 //!
+//! Nothing here looks at memory that user level can write: that may be different a moment later.
+//!
 //! To need more than is used is harmless; to need less is caught by the token's assertions ([`crate::access`]).
 
 use sel4_abi::{CapRights, MessageInfo, Syscall};
@@ -15,7 +17,7 @@ use crate::{
     config, cspace,
     entry::Cause,
     fault::Fault,
-    ipc::{fault, transfer},
+    ipc::fault,
     irq,
     object::{
         EndpointRef, EndpointState, NotificationRef, NotificationState, Progress, ReplyRef, ScRef,
@@ -122,12 +124,10 @@ fn send_phase(k: &Kernel<'_>, caller: TcbRef, cptr: u64, faults: bool) -> Reach<
         return Err(Need::All);
     }
     let info = MessageInfo(k.get(caller.context()).x[1]);
-    let carries = info.extra_caps() > 0;
-    if carries {
-        let buffer = transfer::ipc_buffer(k, caller, false);
-        if transfer::lookup_extra_caps(k, caller, buffer, info).is_err() {
-            return fault();
-        }
+    if info.extra_caps() > 0 {
+        // Their addresses are in memory that user level may write at any moment: what they lead to now need not be what
+        // the call will find.
+        return Err(Need::All);
     }
     match cap {
         Cap::Endpoint {
@@ -135,9 +135,6 @@ fn send_phase(k: &Kernel<'_>, caller: TcbRef, cptr: u64, faults: bool) -> Reach<
         } => {
             if !rights.contains(CapRights::WRITE) {
                 return Ok(None);
-            }
-            if carries && rights.contains(CapRights::GRANT) {
-                return Err(Need::All);
             }
             send(k, endpoint)?;
             Ok(None)
@@ -152,15 +149,7 @@ fn send_phase(k: &Kernel<'_>, caller: TcbRef, cptr: u64, faults: bool) -> Reach<
             }
             Ok(None)
         }
-        Cap::Reply {
-            reply: object,
-            can_grant,
-        } => {
-            if carries && can_grant {
-                return Err(Need::All);
-            }
-            reply(k, object)
-        }
+        Cap::Reply { reply: object, .. } => reply(k, object),
         _ => Ok(None),
     }
 }
@@ -333,6 +322,8 @@ fn reply(k: &Kernel<'_>, reply: ReplyRef) -> Reach<Option<ReplyRef>> {
     wake(k, caller)?;
     let mut sc = k.get(caller).sc;
     match k.get(reply).above() {
+        // The head of a stack that has lost its context, and is no longer any core's.
+        StackLink::None if k.get(reply).below.get().is_some() => return Err(Need::All),
         StackLink::None => {}
         // Somebody in the middle of a stack.
         StackLink::Reply(_) => return Err(Need::All),

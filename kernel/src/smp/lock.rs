@@ -41,14 +41,15 @@ impl TicketLock {
         arch::wait_until_equal(&self.serving, ticket);
     }
 
-    /// Takes the lock if nobody has it or waits for it.
+    /// Takes the lock if nobody has it or waits for it. The load acquires: it pairs with the release of the last holder,
+    /// who never writes the other word.
     pub fn try_acquire(&self) -> bool {
-        let serving = self.serving.load(Ordering::Relaxed);
+        let serving = self.serving.load(Ordering::Acquire);
         self.next
             .compare_exchange(
                 serving,
                 serving.wrapping_add(1),
-                Ordering::Acquire,
+                Ordering::Relaxed,
                 Ordering::Relaxed,
             )
             .is_ok()
