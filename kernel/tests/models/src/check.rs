@@ -92,6 +92,8 @@ pub fn run(
 pub enum Order {
     Ascending,
     Descending,
+    /// By single tries; where one fails, the core gives up.
+    Tried,
 }
 
 /// Each core takes all locks once, changes what they guard, and releases them. Accesses to lock words with the order
@@ -112,26 +114,35 @@ pub fn locks(
         let others: Vec<_> = (1..cores.len())
             .map(|core| loom::thread::spawn(move || take_locks(CoreId(core as u16), cores[core])))
             .collect();
-        take_locks(CoreId(0), cores[0]);
+        let mut changes = u32::from(take_locks(CoreId(0), cores[0]));
         for other in others {
-            other.join().expect("its panic ends the model");
+            changes += u32::from(other.join().expect("its panic ends the model"));
         }
-        assert_eq!(access::value(&system.contexts[0]), cores.len() as u32);
+        assert_eq!(access::value(&system.contexts[0]), changes);
         assert!(!system.locks.iter().any(|lock| lock.is_held()));
     });
     sync::weaken(None);
     outcome
 }
 
-fn take_locks(me: CoreId, order: Order) {
+/// Tells whether it got them.
+fn take_locks(me: CoreId, order: Order) -> bool {
     arch::become_core(me);
     let locks = &system().locks;
     match order {
         Order::Ascending => locks.iter().for_each(TicketLock::acquire),
         Order::Descending => locks.iter().rev().for_each(TicketLock::acquire),
+        Order::Tried => {
+            let had = locks.iter().take_while(|lock| lock.try_acquire()).count();
+            if had < locks.len() {
+                locks[..had].iter().for_each(TicketLock::release);
+                return false;
+            }
+        }
     }
     access::add(&system().contexts[0], 1);
     locks.iter().for_each(TicketLock::release);
+    true
 }
 
 /// When all is over: no lock, no flag, no change is left or lost.

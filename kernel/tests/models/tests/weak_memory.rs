@@ -24,6 +24,13 @@ fn locks_exclude_and_order() {
 }
 
 #[test]
+fn a_lock_that_is_tried_is_ordered_after_its_last_holder() {
+    use Order::{Ascending, Tried};
+    locks("tried, 2 cores", None, None, &[Ascending, Tried]).unwrap();
+    locks("both try", None, None, &[Tried, Tried]).unwrap();
+}
+
+#[test]
 fn a_release_that_is_relaxed_is_a_race() {
     use Order::Ascending;
     let wrong = locks(
