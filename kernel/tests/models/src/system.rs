@@ -6,9 +6,10 @@ use loom::cell::UnsafeCell;
 
 use crate::{
     arch::{Event, Monitors},
-    object::{Tcb, TcbRef},
+    object::{Home, Tcb, TcbRef},
     smp::lock::TicketLock,
     sync::AtomicBool,
+    types::CoreId,
 };
 
 /// What a model is about: set before loom starts, the same in all executions.
@@ -83,6 +84,7 @@ pub struct System {
     pub flags: Vec<CoreFlags>,
     pub cores: Vec<UnsafeCell<Core>>,
     pub threads: Vec<UnsafeCell<Tcb>>,
+    pub homes: Vec<UnsafeCell<Home>>,
     /// General registers of each thread, as a trap leaves them: written without a lock by the core where it is live.
     pub contexts: Vec<UnsafeCell<u32>>,
     /// Saved floating-point registers of each thread.
@@ -126,6 +128,9 @@ impl System {
                 })
                 .collect(),
             threads: (0..cores).map(|_| UnsafeCell::new(Tcb::new())).collect(),
+            homes: (0..cores as u16)
+                .map(|core| UnsafeCell::new(Home(CoreId(core))))
+                .collect(),
             contexts: (0..cores).map(|_| UnsafeCell::new(0)).collect(),
             fpu: (0..cores).map(|_| UnsafeCell::new(0)).collect(),
             shared: UnsafeCell::new(Shared::default()),
