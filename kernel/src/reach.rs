@@ -76,7 +76,8 @@ pub fn interrupt(k: &Kernel<'_>, intid: Option<u32>) -> Reach {
     }
 }
 
-/// The first phase of a combined call: the reply object that it frees.
+/// The first phase of a combined call: the reply object that it frees. That it does so for certain follows from [`reply`]:
+/// who loses the context is at home here, so no other core has to be stopped first.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct First(Option<ReplyRef>);
 
