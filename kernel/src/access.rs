@@ -28,7 +28,7 @@ use crate::{
         Tcb, TcbRef,
     },
     reach::{self, Need},
-    system::{Core, CoreFlags, Shared, System},
+    system::{Core, CoreFlags, Shared, System, system},
     types::{CoreId, CoreSet, PhysAddr},
 };
 
@@ -56,6 +56,37 @@ impl Kernel<'_> {
         } else {
             Self::lock(system, me, CoreSet::one(me))
         }
+    }
+
+    /// This core's own lock, if nobody has it or waits for it.
+    pub fn try_lock_own(me: CoreId) -> Option<Self> {
+        let system = system();
+        if ALL_LOCKS {
+            return Some(Self::lock_all(system, me));
+        }
+        arch::interleave();
+        system.locks[me.index()].try_acquire().then(|| Self {
+            system,
+            machine: machine(),
+            me,
+            held: CoreSet::one(me),
+            doorbells: CoreSet::EMPTY,
+            locked_at: masked::locked(),
+            _locks: PhantomData,
+        })
+    }
+
+    /// Holds this core's lock too, if nobody else has it or waits for it.
+    pub fn try_widen(&mut self, core: CoreId) -> bool {
+        if self.held.contains(core) {
+            return true;
+        }
+        arch::interleave();
+        let free = self.system.locks[core.index()].try_acquire();
+        if free {
+            self.held.insert(core);
+        }
+        free
     }
 
     /// Takes every core lock, in ascending order.
