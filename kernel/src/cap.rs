@@ -433,6 +433,13 @@ impl RawCap {
         (w1 >> TYPE_SHIFT == cap_type::ENDPOINT).then(|| (object(w1), badge, rights(w1)))
     }
 
+    /// The parts of a capability to a notification.
+    #[inline(always)]
+    pub fn as_notification(self) -> Option<(NotificationRef, u64, CapRights)> {
+        let [badge, w1] = self.0;
+        (w1 >> TYPE_SHIFT == cap_type::NOTIFICATION).then(|| (object(w1), badge, rights(w1)))
+    }
+
     /// The root and the identifier of a capability to a VSpace that has one.
     #[inline(always)]
     pub fn as_vspace(self) -> Option<(TableRef, Asid)> {

@@ -73,8 +73,7 @@ pub fn start_core(me: CoreId) {
     sched::time::stamp_unaccounted(&mut k);
     k.this_mut().reprogram = true;
     if !leave(k, None) {
-        arch::wait_for_interrupt();
-        enter(me, Cause::Interrupt);
+        idle(me);
     }
 }
 
@@ -106,9 +105,14 @@ pub fn enter_locked(k: Kernel<'_>, cause: Cause, entered: u64) {
     let runs = with_own_lock(k, cause, None, entered);
     masked::end(me);
     if !runs {
-        arch::wait_for_interrupt();
-        enter(me, Cause::Interrupt);
+        idle(me);
     }
+}
+
+/// The core has nothing to run, and has released everything. Returns when a thread is to run.
+pub fn idle(me: CoreId) {
+    arch::wait_for_interrupt();
+    enter(me, Cause::Interrupt);
 }
 
 /// The rest of an entry.
