@@ -130,7 +130,7 @@ impl Driver {
     }
 
     /// From now on every section is held against the model.
-    fn compare_with_model(&mut self) {
+    pub fn compare_with_model(&mut self) {
         self.witness = Some(Witness::new(&mut self.inspect(), &self.machine));
     }
 
