@@ -22,6 +22,7 @@ use crate::{
     entry::{self, Cause},
     masked,
     object::{Progress, TcbRef},
+    system::system,
     types::CoreId,
 };
 
@@ -44,7 +45,7 @@ pub fn syscall(me: CoreId) -> Exit {
     masked::begin(me);
     let entered = arch::counter();
     let Some(mut k) = Kernel::try_lock_own(me) else {
-        return slow(me);
+        return wait(me, entered);
     };
     match attempt(&mut k, entered) {
         Some(exit) => {
@@ -63,6 +64,18 @@ pub fn syscall(me: CoreId) -> Exit {
 #[inline(never)]
 fn slow(me: CoreId) -> Exit {
     entry::enter(me, Cause::Syscall);
+    Exit::Any
+}
+
+/// Somebody has the lock. The thread is judged by the time at which it came.
+#[cold]
+#[inline(never)]
+fn wait(me: CoreId, entered: u64) -> Exit {
+    system().flags[me.index()]
+        .will_look
+        .store(true, Ordering::SeqCst);
+    let k = Kernel::lock_own(system(), me);
+    entry::enter_locked(k, Cause::Syscall, entered);
     Exit::Any
 }
 
