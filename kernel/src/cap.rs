@@ -433,6 +433,14 @@ impl RawCap {
         (w1 >> TYPE_SHIFT == cap_type::ENDPOINT).then(|| (object(w1), badge, rights(w1)))
     }
 
+    /// The root and the identifier of a capability to a VSpace that has one.
+    #[inline(always)]
+    pub fn as_vspace(self) -> Option<(TableRef, Asid)> {
+        let [w0, w1] = self.0;
+        let asid = Asid::new(w0 as u16)?;
+        (w1 >> TYPE_SHIFT == cap_type::VSPACE).then(|| (object(w1), asid))
+    }
+
     /// The object of a capability to a reply object.
     #[inline(always)]
     pub fn as_reply(self) -> Option<ReplyRef> {

@@ -37,8 +37,8 @@ pub struct Core {
     /// Used by `current_sc` up to `now` and not yet charged.
     pub consumed: Ticks,
     pub action: Action,
-    /// Until then the paying context has budget for an entry, and no refill is due: found out when the timer is
-    /// programmed, and good until that must be done again.
+    /// Until then the paying context has budget for an entry, no refill is due, and no other core wants anything: found
+    /// out when the timer is programmed. Zero for never.
     pub calm_until: Ticks,
     /// The timer must be programmed again.
     pub reprogram: bool,

@@ -22,7 +22,9 @@ impl CoreId {
     pub const BOOT: Self = Self(0);
 
     pub const fn index(self) -> usize {
-        self.0 as usize
+        debug_assert!((self.0 as usize) < MAX_NUM_NODES);
+        // So that the compiler knows that it is within the tables of cores.
+        self.0 as usize % MAX_NUM_NODES.next_power_of_two()
     }
 }
 

@@ -98,8 +98,7 @@ fn waiting_receiver(k: &mut Kernel<'_>, endpoint: EndpointRef) -> Option<TcbRef>
     if !reach(k, home) {
         return None;
     }
-    let this = k.get(endpoint);
-    (this.state() == EndpointState::Receiving).then(|| this.queue().head)?
+    k.get(endpoint).receiver()
 }
 
 /// Whether a bound notification ends the wait before it begins; or that is not known.
@@ -116,10 +115,10 @@ fn is_signalled(k: &Kernel<'_>, thread: TcbRef) -> bool {
 fn dequeue(k: &mut Kernel<'_>, endpoint: EndpointRef, first: TcbRef, state: EndpointState) {
     let this = k.get(endpoint);
     let home = this.home();
-    let mut queue = this.queue();
-    if queue.tail == Some(first) {
+    if this.tail() == Some(first) {
         this.set_queue(WaitQueue::EMPTY, state, home);
     } else {
+        let mut queue = this.queue();
         queue.remove(k, first);
         k.get(endpoint).set_queue(queue, state, home);
     }

@@ -9,15 +9,13 @@
 mod message;
 mod switch;
 
-use core::sync::atomic::Ordering;
-
 use sel4_abi::Syscall;
 
 use crate::{
     access::Kernel,
     arch,
     cap::RawCap,
-    config::{FASTPATH, SMP},
+    config::FASTPATH,
     cspace,
     entry::{self, Cause},
     masked,
@@ -82,10 +80,7 @@ fn wait(me: CoreId, entered: u64) -> Exit {
 #[inline(always)]
 fn attempt(k: &mut Kernel<'_>, entered: u64) -> Short {
     let this = k.this();
-    if entered >= this.calm_until || SMP && this.pending {
-        return None;
-    }
-    if SMP && k.flags(k.me()).hold.load(Ordering::Relaxed) {
+    if entered >= this.calm_until {
         return None;
     }
     let caller = this.current?;
