@@ -430,12 +430,12 @@ pub struct Threads<'a> {
 impl Threads<'_> {
     fn tcb(&self, tcb: TcbRef) -> &Tcb {
         // SAFETY: as in `Kernel::get`; `Threads` borrows the token exclusively.
-        unsafe { &*(tcb.address() as *const Tcb) }
+        unsafe { &*((tcb.address() + Tcb::OFFSET) as *const Tcb) }
     }
 
     fn tcb_mut(&mut self, tcb: TcbRef) -> &mut Tcb {
         // SAFETY: as in `Kernel::get_mut`.
-        unsafe { &mut *(tcb.address() as *mut Tcb) }
+        unsafe { &mut *((tcb.address() + Tcb::OFFSET) as *mut Tcb) }
     }
 
     fn sc_of(&self, tcb: TcbRef) -> ScRef {

@@ -12,6 +12,7 @@ use crate::{
         EndpointRef, EndpointState, NotificationState, Progress, ReplyRef, ScRef, StackLink,
         TcbRef, ThreadState,
     },
+    types::CoreId,
 };
 
 pub(super) fn call(k: &mut Kernel<'_>, caller: TcbRef) -> Short {
@@ -48,11 +49,11 @@ pub(super) fn reply_recv(k: &mut Kernel<'_>, server: TcbRef) -> Short {
     let info = plain(MessageInfo(x[1]))?;
     let reply = lookup(k, server, x[6])?.as_reply()?;
     let (endpoint, _, rights) = lookup(k, server, x[0])?.as_endpoint()?;
-    if !rights.contains(CapRights::READ) || !reach(k, k.get(reply).home()) {
+    if !rights.contains(CapRights::READ) || !reach(k, |k| k.get(reply).home()) {
         return None;
     }
     let caller = k.get(reply).tcb()?;
-    if !reach(k, k.get(caller.home()).get()) || !reach(k, k.get(endpoint).home()) {
+    if !reach(k, |k| k.get(caller.home()).get()) || !reach(k, |k| k.get(endpoint).home()) {
         return None;
     }
     let client = k.get(caller);
@@ -85,17 +86,20 @@ fn plain(info: MessageInfo) -> Option<MessageInfo> {
     (info.extra_caps() == 0).then_some(info)
 }
 
-/// Has the lock of that core too, unless somebody else has it.
+/// Has the lock of that home too, unless somebody else has it. Until the lock was held, the home could change.
 #[inline(always)]
-fn reach(k: &mut Kernel<'_>, home: crate::types::CoreId) -> bool {
-    !SMP || k.try_widen(home)
+fn reach(k: &mut Kernel<'_>, home: impl Fn(&Kernel<'_>) -> CoreId) -> bool {
+    if !SMP {
+        return true;
+    }
+    let core = home(k);
+    k.holds(core) || k.try_widen(core) && home(k) == core
 }
 
 /// The thread that a message to this endpoint goes to at once. Its lock is held.
 #[inline(always)]
 fn waiting_receiver(k: &mut Kernel<'_>, endpoint: EndpointRef) -> Option<TcbRef> {
-    let home = k.get(endpoint).home();
-    if !reach(k, home) {
+    if !reach(k, |k| k.get(endpoint).home()) {
         return None;
     }
     k.get(endpoint).receiver()
@@ -205,6 +209,7 @@ fn wait(k: &mut Kernel<'_>, thread: TcbRef, endpoint: EndpointRef, reply: ReplyR
     if SMP {
         k.get(thread.home()).set(home);
     }
-    k.get(endpoint).set_queue(queue, EndpointState::Receiving, home);
+    k.get(endpoint)
+        .set_queue(queue, EndpointState::Receiving, home);
     k.get(reply).set_tcb(thread, home);
 }

@@ -9,6 +9,8 @@
 mod message;
 mod switch;
 
+use core::sync::atomic::Ordering;
+
 use sel4_abi::Syscall;
 
 use crate::{
