@@ -248,7 +248,7 @@ impl Kernel<'_> {
         // SAFETY: an `ObjRef` in a capability, queue or core names a live object of its type (deletion, under all locks,
         // clears them all before the memory is reused). The lock of its home is held, so nobody else writes it; structure
         // is written under all locks; what other cores may write meanwhile consists of atomic words.
-        unsafe { &*((object.address() + T::OFFSET) as *const T) }
+        unsafe { &*object.pointer() }
     }
 
     pub fn get_mut<T: Exclusive>(&mut self, object: ObjRef<T>) -> &mut T {
@@ -262,7 +262,7 @@ impl Kernel<'_> {
         );
         // SAFETY: as in `get`; the token is borrowed exclusively, so this is the only reference to any object that the
         // held locks guard.
-        unsafe { &mut *((object.address() + T::OFFSET) as *mut T) }
+        unsafe { &mut *object.pointer() }
     }
 
     pub fn core(&self, core: CoreId) -> &Core {
@@ -340,7 +340,7 @@ impl Kernel<'_> {
         Self: 'a,
     {
         // SAFETY: as in `get_mut`; the only caller returns it under the token's exclusive borrow.
-        unsafe { &mut *(sc.address() as *mut SchedContext) }
+        unsafe { &mut *sc.pointer() }
     }
 
     /// One entry of a translation table.
@@ -364,7 +364,7 @@ impl Kernel<'_> {
     pub fn place<T: Object>(&mut self, object: ObjRef<T>, value: T) {
         // SAFETY: the memory is inside an untyped without other children there, so nothing refers to it; it is as
         // large and as aligned as `T`, because object sizes and alignments follow the interface's size bits.
-        unsafe { ptr::write((object.address() + T::OFFSET) as *mut T, value) }
+        unsafe { ptr::write(object.pointer(), value) }
     }
 
     /// Reads a word of memory that user level may write at any moment.
@@ -430,12 +430,12 @@ pub struct Threads<'a> {
 impl Threads<'_> {
     fn tcb(&self, tcb: TcbRef) -> &Tcb {
         // SAFETY: as in `Kernel::get`; `Threads` borrows the token exclusively.
-        unsafe { &*((tcb.address() + Tcb::OFFSET) as *const Tcb) }
+        unsafe { &*tcb.pointer() }
     }
 
     fn tcb_mut(&mut self, tcb: TcbRef) -> &mut Tcb {
         // SAFETY: as in `Kernel::get_mut`.
-        unsafe { &mut *((tcb.address() + Tcb::OFFSET) as *mut Tcb) }
+        unsafe { &mut *tcb.pointer() }
     }
 
     fn sc_of(&self, tcb: TcbRef) -> ScRef {
@@ -461,7 +461,7 @@ impl mcs::ReleaseNodes<TcbRef> for Threads<'_> {
     fn release_time(&self, id: TcbRef) -> mcs::Ticks {
         let sc = self.sc_of(id);
         // SAFETY: as in `Kernel::get`.
-        let header = unsafe { &*(sc.address() as *const SchedContext) };
+        let header = unsafe { &*sc.pointer() };
         let (ring, capacity) = ring_of(header, sc);
         // SAFETY: as in `Kernel::refills_ref`.
         let ring = unsafe { core::slice::from_raw_parts(ring.cast_const(), capacity) };

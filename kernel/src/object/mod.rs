@@ -80,14 +80,22 @@ impl<T> ObjRef<T> {
         self.address.get()
     }
 
-    /// A part of an object that is aligned to more than its size. Such an address is not null either, and the compiler
-    /// knows.
+    /// A part of an object that is aligned to its size, which is more than `offset`. The address is not null either, and
+    /// the compiler knows.
     #[inline(always)]
     fn part<U>(self, offset: usize) -> ObjRef<U> {
         ObjRef {
             address: self.address | offset,
             _type: PhantomData,
         }
+    }
+}
+
+impl<T: Object> ObjRef<T> {
+    /// Where the value is. Only [`crate::access`] follows it.
+    #[inline(always)]
+    pub(crate) fn pointer(self) -> *mut T {
+        (self.address.get() + T::OFFSET) as *mut T
     }
 }
 

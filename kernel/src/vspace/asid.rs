@@ -205,7 +205,7 @@ fn unload(k: &mut Kernel<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{object::Tcb, types::CoreId, vspace::bench::Bench};
+    use crate::{cap::Cap, object::Tcb, types::CoreId, vspace::bench::Bench};
 
     fn asid(number: u16) -> Asid {
         Asid::new(number).expect("not 0")
