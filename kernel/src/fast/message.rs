@@ -53,7 +53,7 @@ fn send_and_wait(
     let (endpoint, badge, rights) = cap.as_endpoint()?;
     if !rights.contains(CapRights::WRITE)
         || !rights.intersects(CapRights::GRANT | CapRights::GRANT_REPLY)
-        || !reach(k, k.get(endpoint).home())
+        || !reach(k, |k| k.get(endpoint).home())
     {
         return None;
     }
@@ -108,7 +108,7 @@ pub(super) fn send(
     entered: u64,
 ) -> Short {
     let (endpoint, badge, rights) = cap.as_endpoint()?;
-    if !rights.contains(CapRights::WRITE) || !reach(k, k.get(endpoint).home()) {
+    if !rights.contains(CapRights::WRITE) || !reach(k, |k| k.get(endpoint).home()) {
         return None;
     }
     let receiver = k.get(endpoint).receiver()?;
@@ -144,11 +144,11 @@ pub(super) fn reply_recv(
     }
     let reply = lookup(k, server, reply)?.as_reply()?;
     let (endpoint, _, rights) = lookup(k, server, source)?.as_endpoint()?;
-    if !rights.contains(CapRights::READ) || !reach(k, k.get(reply).home()) {
+    if !rights.contains(CapRights::READ) || !reach(k, |k| k.get(reply).home()) {
         return None;
     }
     let caller = k.get(reply).tcb()?;
-    if !reach(k, k.get(caller.home()).get()) || !reach(k, k.get(endpoint).home()) {
+    if !reach(k, |k| k.get(caller.home()).get()) || !reach(k, |k| k.get(endpoint).home()) {
         return None;
     }
     let client = k.get(caller);
@@ -208,13 +208,13 @@ pub(super) fn recv(
     entered: u64,
 ) -> Short {
     let (endpoint, _, rights) = cap.as_endpoint()?;
-    if !rights.contains(CapRights::READ) || !reach(k, k.get(endpoint).home()) {
+    if !rights.contains(CapRights::READ) || !reach(k, |k| k.get(endpoint).home()) {
         return None;
     }
     let mut object = None;
     if let Some(cptr) = reply {
         let reply = lookup(k, receiver, cptr)?.as_reply()?;
-        if !reach(k, k.get(reply).home()) || k.get(reply).tcb().is_some() {
+        if !reach(k, |k| k.get(reply).home()) || k.get(reply).tcb().is_some() {
             return None;
         }
         object = Some(reply);

@@ -154,8 +154,12 @@ fn lookup(k: &Kernel<'_>, thread: TcbRef, cptr: u64) -> Option<RawCap> {
     Some(k.get(slot).raw())
 }
 
-/// Has the lock of that core too, unless somebody else has it.
+/// Has the lock of that home too, unless somebody else has it. Until the lock was held, the home could change.
 #[inline(always)]
-fn reach(k: &mut Kernel<'_>, home: CoreId) -> bool {
-    !SMP || k.try_widen(home)
+fn reach(k: &mut Kernel<'_>, home: impl Fn(&Kernel<'_>) -> CoreId) -> bool {
+    if !SMP {
+        return true;
+    }
+    let core = home(k);
+    k.holds(core) || k.try_widen(core) && home(k) == core
 }

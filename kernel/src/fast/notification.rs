@@ -14,7 +14,7 @@ use crate::{
 #[inline(always)]
 pub(super) fn signal(k: &mut Kernel<'_>, current: TcbRef, cap: RawCap, entered: u64) -> Short {
     let (notification, badge, rights) = cap.as_notification()?;
-    if !rights.contains(CapRights::WRITE) || !reach(k, k.get(notification).home()) {
+    if !rights.contains(CapRights::WRITE) || !reach(k, |k| k.get(notification).home()) {
         return None;
     }
     let this = k.get(notification);
@@ -70,7 +70,7 @@ pub(super) fn wait(
     entered: u64,
 ) -> Short {
     let (notification, _, rights) = cap.as_notification()?;
-    if !rights.contains(CapRights::READ) || !reach(k, k.get(notification).home()) {
+    if !rights.contains(CapRights::READ) || !reach(k, |k| k.get(notification).home()) {
         return None;
     }
     let this = k.get(notification);
