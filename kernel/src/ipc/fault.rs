@@ -74,7 +74,7 @@ fn call_handler(
 
 /// Writes the fault of `sender` as a message to its handler.
 pub fn write_message(k: &mut Kernel<'_>, sender: TcbRef, receiver: TcbRef) -> MessageInfo {
-    let context = *k.get(sender.context());
+    let context = k.get(sender.context());
     let mut words = [0; fault_length::UNKNOWN_SYSCALL];
     let mut length = 0;
     let mut put = |word| {

@@ -3,7 +3,7 @@
 
 extern crate std;
 
-use std::{boxed::Box, vec::Vec};
+use std::{boxed::Box, vec, vec::Vec};
 
 use sel4_abi::IpcBuffer;
 
@@ -11,8 +11,9 @@ use crate::{
     access::{Kernel, UserWords},
     arch::host,
     cap::{Asid, Cap, FrameRights, PageSize, Slot},
+    cdt,
     fault::SysError,
-    invoke::{Args, Failure, Outcome},
+    invoke::{Args, Failure, Outcome, Results},
     object::{AsidPool, ENTRIES, Notification, ObjRef, SlotRef, Table, TableRef, Tcb, TcbRef},
     system::System,
     types::{CoreId, PhysAddr},
@@ -63,8 +64,7 @@ impl Bench {
     pub(crate) fn slot(&mut self, cap: Cap) -> SlotRef {
         let slot = self.slots.nth(self.used);
         self.used += 1;
-        self.k.get_mut(slot).set_cap(cap);
-        self.k.get_mut(slot).set_flags(true, true);
+        cdt::insert_root(&mut self.k, cap, slot);
         slot
     }
 
@@ -158,7 +158,9 @@ impl Bench {
         };
         let cap = self.cap(slot);
         match handler(&mut self.k, &args, cap) {
-            Ok(results) => Ok(results.words().to_vec()),
+            Ok(Results::None) => Ok(Vec::new()),
+            Ok(Results::One(word)) => Ok(vec![word]),
+            Ok(Results::Registers { .. }) => unreachable!("of threads only"),
             Err(Failure::Error(error)) => Err(error),
             Err(Failure::Leave(leave)) => panic!("{leave:?}"),
         }
