@@ -5,11 +5,12 @@
 
 use sel4_abi::{
     CapRights, MAX_EXTRA_CAPS, MESSAGE_REGISTERS, MessageInfo, Syscall, USER_CONTEXT_WORDS,
+    cap_type as t,
 };
 
 use crate::{
     access::Kernel,
-    cap::Cap,
+    cap::{Cap, RawCap},
     config, cspace,
     fault::{Fault, LookupFailure, SysError},
     invoke::{self, Args, Failure, Leave, Outcome, Results},
@@ -60,7 +61,12 @@ const FIRST: Mode = Mode {
 
 /// Does the system call of the current thread.
 pub fn handle(k: &mut Kernel<'_>, caller: TcbRef, syscall: Syscall) -> Result<(), Leave> {
-    let progress = preempt::take_progress(k, caller);
+    let taken;
+    let mut progress = &Progress::None;
+    if preempt::has_progress(k, caller) {
+        taken = preempt::take_progress(k, caller);
+        progress = &taken;
+    }
     let x = &k.get(caller.context()).x;
     let (dest, reply, other) = (x[0], x[6], x[8]);
     let (invoked, mode) = match syscall {
@@ -91,7 +97,7 @@ fn send_phase(
     caller: TcbRef,
     cptr: u64,
     mode: Mode,
-    progress: Progress,
+    progress: &Progress,
 ) -> Result<(), Leave> {
     let slot = match cspace::lookup_slot(k, caller, cptr) {
         Ok(slot) => slot,
@@ -154,22 +160,15 @@ fn unresolved(
 /// Invokes whatever the capability names.
 fn invoke(k: &mut Kernel<'_>, args: &Args, mode: Mode) -> Result<(), Leave> {
     let caller = args.caller;
-    let answer = |k: &mut Kernel<'_>, outcome: Result<(), SysError>| {
-        if mode.call {
-            match outcome {
-                Ok(()) => finish(k, caller, Results::None),
-                Err(error) => fail(k, caller, error),
-            }
-        }
-    };
-    match k.get(args.slot).cap() {
+    let cap = k.get(args.slot).raw();
+    match cap.decode() {
         Cap::Endpoint {
             endpoint,
             badge,
             rights,
         } => {
             if !rights.contains(CapRights::WRITE) {
-                answer(k, Err(SysError::InvalidCapability(0)));
+                refuse(k, caller, mode);
                 return Ok(());
             }
             let how = Send {
@@ -187,24 +186,36 @@ fn invoke(k: &mut Kernel<'_>, args: &Args, mode: Mode) -> Result<(), Leave> {
             badge,
             rights,
         } => {
-            if rights.contains(CapRights::WRITE) {
-                ipc::notification::signal(k, notification, badge);
-                answer(k, Ok(()));
-            } else {
-                answer(k, Err(SysError::InvalidCapability(0)));
+            if !rights.contains(CapRights::WRITE) {
+                refuse(k, caller, mode);
+                return Ok(());
+            }
+            ipc::notification::signal(k, notification, badge);
+            if mode.call {
+                finish(k, caller, &Results::None);
             }
         }
         Cap::Reply { reply, can_grant } => {
             stop::ensure_reply_usable(k, reply)?;
             ipc::reply::send(k, caller, reply, can_grant);
-            answer(k, Ok(()));
+            if mode.call {
+                finish(k, caller, &Results::None);
+            }
         }
-        cap => invoke_object(k, args, cap, mode)?,
+        Cap::Null | Cap::Zombie { .. } => refuse(k, caller, mode),
+        _ => return invoke_object(k, args, cap, mode),
     }
     Ok(())
 }
 
-fn invoke_object(k: &mut Kernel<'_>, args: &Args, cap: Cap, mode: Mode) -> Result<(), Leave> {
+/// There is nothing that could be invoked, or not by this capability.
+fn refuse(k: &mut Kernel<'_>, caller: TcbRef, mode: Mode) {
+    if mode.call {
+        fail(k, caller, SysError::InvalidCapability(0));
+    }
+}
+
+fn invoke_object(k: &mut Kernel<'_>, args: &Args, cap: RawCap, mode: Mode) -> Result<(), Leave> {
     let caller = args.caller;
     k.get_mut(caller).state = ThreadState::Restart;
     let outcome = dispatch(k, args, cap);
@@ -215,7 +226,7 @@ fn invoke_object(k: &mut Kernel<'_>, args: &Args, cap: Cap, mode: Mode) -> Resul
             if goes_on {
                 k.get_mut(caller).state = ThreadState::Running;
                 if mode.call {
-                    finish(k, caller, results);
+                    finish(k, caller, &results);
                 }
             }
             Ok(())
@@ -231,52 +242,49 @@ fn invoke_object(k: &mut Kernel<'_>, args: &Args, cap: Cap, mode: Mode) -> Resul
     }
 }
 
-fn dispatch(k: &mut Kernel<'_>, args: &Args, cap: Cap) -> Outcome {
-    let barred = match cap {
-        Cap::Thread { .. }
-        | Cap::Domain
-        | Cap::CNode { .. }
-        | Cap::SchedControl { .. }
-        | Cap::SchedContext { .. } => args.first_phase,
-        _ => false,
-    };
-    if barred {
+fn dispatch(k: &mut Kernel<'_>, args: &Args, cap: RawCap) -> Outcome {
+    let kind = cap.type_number();
+    let barred = matches!(
+        kind,
+        t::THREAD | t::DOMAIN | t::CNODE | t::SCHED_CONTROL | t::SCHED_CONTEXT
+    );
+    if barred && args.first_phase {
         return Err(SysError::InvalidCapability(0).into());
     }
-    match cap {
-        Cap::Null | Cap::Zombie { .. } => Err(SysError::InvalidCapability(0).into()),
-        Cap::Endpoint { .. } | Cap::Notification { .. } | Cap::Reply { .. } => {
-            unreachable!("not a kernel object's method")
+    match kind {
+        t::UNTYPED => invoke::untyped::invoke(k, args, cap.decode()),
+        t::CNODE => invoke::cnode::invoke(k, args),
+        t::THREAD => invoke::tcb::invoke(k, args, cap.decode()),
+        t::SCHED_CONTEXT => invoke::sched_context::invoke(k, args, cap.decode()),
+        t::SCHED_CONTROL => invoke::sched_control::invoke(k, args, cap.decode()),
+        t::FRAME => invoke::page::invoke(k, args, cap.decode()),
+        t::PAGE_TABLE => invoke::page_table::invoke(k, args, cap.decode()),
+        t::VSPACE => invoke::vspace::invoke(k, args, cap.decode()),
+        t::ASID_CONTROL | t::ASID_POOL => invoke::asid::invoke(k, args, cap.decode()),
+        t::IRQ_CONTROL | t::IRQ_HANDLER | t::SGI_SIGNAL => {
+            invoke::irq::invoke(k, args, cap.decode())
         }
-        Cap::Untyped { .. } => invoke::untyped::invoke(k, args, cap),
-        Cap::CNode { .. } => invoke::cnode::invoke(k, args),
-        Cap::Thread { .. } => invoke::tcb::invoke(k, args, cap),
-        Cap::SchedContext { .. } => invoke::sched_context::invoke(k, args, cap),
-        Cap::SchedControl { .. } => invoke::sched_control::invoke(k, args, cap),
-        Cap::Frame { .. } => invoke::page::invoke(k, args, cap),
-        Cap::PageTable { .. } => invoke::page_table::invoke(k, args, cap),
-        Cap::VSpace { .. } => invoke::vspace::invoke(k, args, cap),
-        Cap::AsidControl | Cap::AsidPool { .. } => invoke::asid::invoke(k, args, cap),
-        Cap::IrqControl | Cap::IrqHandler { .. } | Cap::SgiSignal { .. } => {
-            invoke::irq::invoke(k, args, cap)
-        }
-        Cap::Domain => invoke::domain::invoke(k, args),
+        t::DOMAIN => invoke::domain::invoke(k, args),
+        _ => unreachable!("the caller knows the others"),
     }
 }
 
 /// Answers a Call of a kernel object.
 #[inline]
-fn finish(k: &mut Kernel<'_>, caller: TcbRef, results: Results) {
-    match results {
+fn finish(k: &mut Kernel<'_>, caller: TcbRef, results: &Results) {
+    match *results {
         Results::None => answer(k, caller, 0, &[]),
         Results::One(word) => answer(k, caller, 0, &[word]),
-        Results::Registers { of, count } => {
-            let context = k.get(of.context());
-            let words: [u64; USER_CONTEXT_WORDS] =
-                core::array::from_fn(|index| registers::read(context, index));
-            answer(k, caller, 0, &words[..count]);
-        }
+        Results::Registers { of, count } => answer_registers(k, caller, of, count),
     }
+}
+
+#[inline(never)]
+fn answer_registers(k: &mut Kernel<'_>, caller: TcbRef, of: TcbRef, count: usize) {
+    let context = k.get(of.context());
+    let words: [u64; USER_CONTEXT_WORDS] =
+        core::array::from_fn(|index| registers::read(context, index));
+    answer(k, caller, 0, &words[..count]);
 }
 
 #[inline]

@@ -42,37 +42,30 @@ pub fn invoke(k: &mut Kernel<'_>, args: &Args) -> Outcome {
         _ => {
             args.require(4, 1)?;
             cspace::ensure_empty(k, dest)?;
-            let depth = args.word(k, 3);
-            let root = args.extra_raw(k, 0);
-            let source = cspace::lookup_target_slot(k, root, args.word(k, 2), depth, true)?;
+            let (index, depth) = (args.word(k, 2), args.word(k, 3));
+            let source = cspace::lookup_target_slot(k, args.extra_raw(k, 0), index, depth, true)?;
             let cap = occupied(k, source, true, depth)?;
             match args.label {
-                COPY => {
-                    args.require(5, 1)?;
-                    let copy = derive::derive(k, source, masked(k, args, cap))?;
-                    cdt::insert(k, not_null(copy)?, source, dest);
-                }
-                MINT => {
-                    args.require(6, 1)?;
-                    let minted = derive::mint(masked(k, args, cap), args.word(k, 5));
-                    let copy = derive::derive(k, source, minted)?;
-                    cdt::insert(k, not_null(copy)?, source, dest);
-                }
                 MOVE => cdt::move_to(k, cap, source, dest),
-                _ => {
+                MUTATE => {
                     args.require(5, 1)?;
                     let cap = not_null(derive::mutate(cap, args.word(k, 4)))?;
                     cdt::move_to(k, cap, source, dest);
+                }
+                method => {
+                    args.require(if method == MINT { 6 } else { 5 }, 1)?;
+                    let rights = CapRights::from_bits_truncate(args.word(k, 4));
+                    let mut cap = derive::mask_rights(cap, rights);
+                    if method == MINT {
+                        cap = derive::mint(cap, args.word(k, 5));
+                    }
+                    let copy = derive::derive(k, source, cap)?;
+                    cdt::insert(k, not_null(copy)?, source, dest);
                 }
             }
         }
     }
     Ok(Results::none())
-}
-
-/// The capability with the rights that word 4 leaves it.
-fn masked(k: &Kernel<'_>, args: &Args, cap: RawCap) -> RawCap {
-    derive::mask_rights(cap, CapRights::from_bits_truncate(args.word(k, 4)))
 }
 
 fn cancel_badged_sends(k: &mut Kernel<'_>, args: &Args, slot: SlotRef) -> Result<(), Failure> {
@@ -83,7 +76,7 @@ fn cancel_badged_sends(k: &mut Kernel<'_>, args: &Args, slot: SlotRef) -> Result
             rights,
         } if rights == CapRights::all() => {
             if badge != 0 {
-                ipc::endpoint::cancel_badged(k, args.caller, endpoint, badge, args.progress)?;
+                ipc::endpoint::cancel_badged(k, args.caller, endpoint, badge, *args.progress)?;
             }
             Ok(())
         }

@@ -78,7 +78,7 @@ impl Results {
 pub type Outcome = Result<Results, Failure>;
 
 /// What an invocation was called with.
-pub struct Args {
+pub struct Args<'a> {
     pub caller: TcbRef,
     /// The slot of the invoked capability.
     pub slot: SlotRef,
@@ -92,10 +92,10 @@ pub struct Args {
     /// The invocation is the first phase of a combined call.
     pub first_phase: bool,
     /// How far this call had got when it was left.
-    pub progress: Progress,
+    pub progress: &'a Progress,
 }
 
-impl Args {
+impl Args<'_> {
     /// Argument `index`. Words that the message does not have read as 0.
     #[inline]
     pub fn word(&self, k: &Kernel<'_>, index: usize) -> u64 {

@@ -16,7 +16,6 @@ use crate::{
 const MESSAGE: usize = 1;
 const CAPS_OR_BADGES: usize = 122;
 const RECEIVE_CNODE: usize = 125;
-const BUFFER_WORDS: usize = 128;
 const _: () = assert!(core::mem::offset_of!(sel4_abi::IpcBuffer, msg) == MESSAGE * 8);
 const _: () =
     assert!(core::mem::offset_of!(sel4_abi::IpcBuffer, caps_or_badges) == CAPS_OR_BADGES * 8);
@@ -45,7 +44,7 @@ pub fn ipc_buffer(k: &Kernel<'_>, tcb: TcbRef, write: bool) -> Option<UserWords>
         FrameRights::KernelOnly => false,
     };
     let offset = k.get(tcb).buffer_address & (size.bytes() - 1);
-    allowed.then(|| UserWords::new(PhysAddr(base.0 + offset), BUFFER_WORDS))
+    allowed.then(|| UserWords::new(PhysAddr(base.0 + offset)))
 }
 
 /// Whether something of a message is not in registers.
@@ -55,7 +54,7 @@ pub fn needs_buffer(info: MessageInfo) -> bool {
 }
 
 /// Resolves the extra capabilities that `info` announces. On failure: the address that did not resolve.
-#[inline]
+#[inline(always)]
 pub fn lookup_extra_caps(
     k: &Kernel<'_>,
     sender: TcbRef,

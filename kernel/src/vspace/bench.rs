@@ -5,8 +5,6 @@ extern crate std;
 
 use std::{boxed::Box, vec, vec::Vec};
 
-use sel4_abi::IpcBuffer;
-
 use crate::{
     access::{Kernel, UserWords},
     arch::host,
@@ -23,7 +21,6 @@ use crate::{
 type Handler = fn(&mut Kernel<'_>, &Args, Cap) -> Outcome;
 
 const RADIX: u8 = 6;
-const BUFFER_WORDS: usize = size_of::<IpcBuffer>() / size_of::<u64>();
 
 pub(crate) struct Bench {
     pub(crate) k: Kernel<'static>,
@@ -43,7 +40,7 @@ impl Bench {
         let mut k = Kernel::lock_all(system, CoreId::BOOT);
         let caller = TcbRef::from_object(host::memory(11).0 as usize);
         k.place(caller, Tcb::new());
-        let buffer = UserWords::new(host::memory(12), BUFFER_WORDS);
+        let buffer = UserWords::new(host::memory(12));
         let slots = SlotRef::from_address(host::memory(u32::from(RADIX) + 5).0 as usize);
         for index in 0..1 << RADIX {
             k.place(slots.nth(index), Slot::EMPTY);
@@ -154,7 +151,7 @@ impl Bench {
             buffer: Some(self.buffer),
             extra: slots,
             first_phase: false,
-            progress: crate::object::Progress::None,
+            progress: &crate::object::Progress::None,
         };
         let cap = self.cap(slot);
         match handler(&mut self.k, &args, cap) {
