@@ -76,7 +76,7 @@ pub fn lookup_slot(k: &Kernel<'_>, thread: TcbRef, cptr: u64) -> Result<SlotRef,
 
 /// The slot at `index`, `depth` bits deep, from a root capability that came as an argument. `source` says which of the
 /// two places of an operation an error is about.
-#[inline]
+#[inline(always)]
 pub fn lookup_target_slot(
     k: &Kernel<'_>,
     root: RawCap,
@@ -84,9 +84,8 @@ pub fn lookup_target_slot(
     depth: u64,
     source: bool,
 ) -> Result<SlotRef, SysError> {
-    let failed = |failure| SysError::FailedLookup { source, failure };
     if root.node().is_none() {
-        return Err(failed(LookupFailure::InvalidRoot));
+        return Err(failed(source, LookupFailure::InvalidRoot));
     }
     if !(1..=WORD_BITS).contains(&depth) {
         return Err(SysError::RangeError {
@@ -94,13 +93,22 @@ pub fn lookup_target_slot(
             max: WORD_BITS,
         });
     }
-    match resolve(k, root, index, depth).map_err(failed)? {
-        (slot, 0) => Ok(slot),
-        (_, bits_left) => Err(failed(LookupFailure::DepthMismatch {
-            bits_left,
-            bits_found: 0,
-        })),
+    match resolve(k, root, index, depth) {
+        Ok((slot, 0)) => Ok(slot),
+        Ok((_, bits_left)) => Err(failed(
+            source,
+            LookupFailure::DepthMismatch {
+                bits_left,
+                bits_found: 0,
+            },
+        )),
+        Err(failure) => Err(failed(source, failure)),
     }
+}
+
+#[cold]
+fn failed(source: bool, failure: LookupFailure) -> SysError {
+    SysError::FailedLookup { source, failure }
 }
 
 /// The slot must be free to take a capability.

@@ -11,17 +11,46 @@ use crate::{
 };
 
 /// The capability that a copy of `cap`, found in (or made from what is in) `source`, is. Null where there can be none.
-#[inline]
+#[inline(always)]
 pub fn derive(k: &Kernel<'_>, source: SlotRef, cap: RawCap) -> Result<RawCap, SysError> {
+    if is_copied_as_it_is(cap) {
+        Ok(cap)
+    } else {
+        derive_special(k, source, cap)
+    }
+}
+
+#[inline(always)]
+fn is_copied_as_it_is(cap: RawCap) -> bool {
+    matches!(
+        cap.type_number(),
+        t::NULL
+            | t::ENDPOINT
+            | t::NOTIFICATION
+            | t::REPLY
+            | t::CNODE
+            | t::THREAD
+            | t::SCHED_CONTEXT
+            | t::SCHED_CONTROL
+            | t::ASID_CONTROL
+            | t::ASID_POOL
+            | t::IRQ_HANDLER
+            | t::SGI_SIGNAL
+            | t::DOMAIN
+    )
+}
+
+#[inline(never)]
+fn derive_special(k: &Kernel<'_>, source: SlotRef, cap: RawCap) -> Result<RawCap, SysError> {
     match cap.type_number() {
         t::UNTYPED => {
             cdt::ensure_no_children(k, source)?;
             Ok(cap)
         }
-        t::PAGE_TABLE | t::VSPACE if !cap.is_mapped() => Err(SysError::IllegalOperation),
+        t::PAGE_TABLE | t::VSPACE if cap.is_mapped() => Ok(cap),
+        t::PAGE_TABLE | t::VSPACE => Err(SysError::IllegalOperation),
         t::FRAME => Ok(cap.unmapped()),
-        t::IRQ_CONTROL | t::ZOMBIE => Ok(RawCap::NULL),
-        _ => Ok(cap),
+        _ => Ok(RawCap::NULL),
     }
 }
 

@@ -159,18 +159,26 @@ fn unresolved(
 
 /// Invokes whatever the capability names.
 fn invoke(k: &mut Kernel<'_>, args: &Args, mode: Mode) -> Result<(), Leave> {
-    let caller = args.caller;
     let cap = k.get(args.slot).raw();
+    let is_message = matches!(
+        cap.type_number(),
+        t::NULL | t::ZOMBIE | t::ENDPOINT | t::NOTIFICATION | t::REPLY
+    );
+    if is_message {
+        send(k, args.caller, cap, mode)
+    } else {
+        invoke_object(k, args, cap, mode)
+    }
+}
+
+/// What is no method of a kernel object: a message, a signal, an answer or a mistake.
+fn send(k: &mut Kernel<'_>, caller: TcbRef, cap: RawCap, mode: Mode) -> Result<(), Leave> {
     match cap.decode() {
         Cap::Endpoint {
             endpoint,
             badge,
             rights,
-        } => {
-            if !rights.contains(CapRights::WRITE) {
-                refuse(k, caller, mode);
-                return Ok(());
-            }
+        } if rights.contains(CapRights::WRITE) => {
             let how = Send {
                 blocking: mode.blocking,
                 call: mode.call,
@@ -185,34 +193,26 @@ fn invoke(k: &mut Kernel<'_>, args: &Args, mode: Mode) -> Result<(), Leave> {
             notification,
             badge,
             rights,
-        } => {
-            if !rights.contains(CapRights::WRITE) {
-                refuse(k, caller, mode);
-                return Ok(());
-            }
+        } if rights.contains(CapRights::WRITE) => {
             ipc::notification::signal(k, notification, badge);
             if mode.call {
-                finish(k, caller, &Results::None);
+                answer(k, caller, 0, &[]);
             }
         }
         Cap::Reply { reply, can_grant } => {
             stop::ensure_reply_usable(k, reply)?;
             ipc::reply::send(k, caller, reply, can_grant);
             if mode.call {
-                finish(k, caller, &Results::None);
+                answer(k, caller, 0, &[]);
             }
         }
-        Cap::Null | Cap::Zombie { .. } => refuse(k, caller, mode),
-        _ => return invoke_object(k, args, cap, mode),
+        _ => {
+            if mode.call {
+                fail(k, caller, SysError::InvalidCapability(0));
+            }
+        }
     }
     Ok(())
-}
-
-/// There is nothing that could be invoked, or not by this capability.
-fn refuse(k: &mut Kernel<'_>, caller: TcbRef, mode: Mode) {
-    if mode.call {
-        fail(k, caller, SysError::InvalidCapability(0));
-    }
 }
 
 fn invoke_object(k: &mut Kernel<'_>, args: &Args, cap: RawCap, mode: Mode) -> Result<(), Leave> {
@@ -242,13 +242,14 @@ fn invoke_object(k: &mut Kernel<'_>, args: &Args, cap: RawCap, mode: Mode) -> Re
     }
 }
 
+#[inline(always)]
 fn dispatch(k: &mut Kernel<'_>, args: &Args, cap: RawCap) -> Outcome {
     let kind = cap.type_number();
-    let barred = matches!(
+    let may_not_be_first = matches!(
         kind,
         t::THREAD | t::DOMAIN | t::CNODE | t::SCHED_CONTROL | t::SCHED_CONTEXT
     );
-    if barred && args.first_phase {
+    if args.first_phase && may_not_be_first {
         return Err(SysError::InvalidCapability(0).into());
     }
     match kind {
@@ -265,7 +266,7 @@ fn dispatch(k: &mut Kernel<'_>, args: &Args, cap: RawCap) -> Outcome {
             invoke::irq::invoke(k, args, cap.decode())
         }
         t::DOMAIN => invoke::domain::invoke(k, args),
-        _ => unreachable!("the caller knows the others"),
+        _ => unreachable!("not a kernel object's method"),
     }
 }
 

@@ -17,8 +17,8 @@ use crate::{
 
 /// A packed capability.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C, align(16))]
-pub struct RawCap([u64; 2]);
+#[repr(C)]
+pub struct RawCap(u64, u64);
 
 /// What a walk through a capability space needs of a CNode.
 #[derive(Clone, Copy)]
@@ -76,7 +76,7 @@ fn rights(word: u64) -> CapRights {
 
 impl From<Cap> for RawCap {
     fn from(cap: Cap) -> Self {
-        Self(match cap {
+        let [w0, w1] = match cap {
             Cap::Null => [0, 0],
             Cap::Untyped {
                 base,
@@ -167,17 +167,18 @@ impl From<Cap> for RawCap {
                 };
                 [remaining, tag(t::ZOMBIE) | address(base) | kind]
             }
-        })
+        };
+        Self(w0, w1)
     }
 }
 
 impl RawCap {
-    pub const NULL: Self = Self([0, 0]);
+    pub const NULL: Self = Self(0, 0);
 
     /// Inlined everywhere: whoever asks for one type has a comparison and the fields of that type left of it.
     #[inline(always)]
     pub fn decode(self) -> Cap {
-        let [w0, w1] = self.0;
+        let Self(w0, w1) = self;
         match w1 >> TYPE_SHIFT {
             t::NULL => Cap::Null,
             t::UNTYPED => Cap::Untyped {
@@ -277,19 +278,19 @@ impl RawCap {
     /// The type number, as `DebugCapIdentify` reports it.
     #[inline]
     pub fn type_number(self) -> u64 {
-        self.0[1] >> TYPE_SHIFT
+        self.1 >> TYPE_SHIFT
     }
 
     #[inline]
     pub fn is_null(self) -> bool {
         // All types but this one have a number.
-        self.0[1] == 0
+        self.1 == 0
     }
 
     /// The CNode that this names, if it names one.
     #[inline(always)]
     pub fn node(self) -> Option<Node> {
-        let [guard, w1] = self.0;
+        let Self(guard, w1) = self;
         (self.type_number() == t::CNODE).then(|| Node {
             base: object(w1 & !GUARD_SIZE_MASK),
             radix: w1 >> ABOVE & 0x3f,
@@ -302,28 +303,28 @@ impl RawCap {
     #[inline]
     pub fn badge(self) -> u64 {
         debug_assert!(matches!(self.type_number(), t::ENDPOINT | t::NOTIFICATION));
-        self.0[0]
+        self.0
     }
 
     /// An endpoint or notification with this badge.
     #[inline]
     pub fn with_badge(self, badge: u64) -> Self {
         debug_assert!(self.badge() == 0);
-        Self([badge, self.0[1]])
+        Self(badge, self.1)
     }
 
     /// An endpoint or notification with no more than these rights.
     #[inline]
     pub fn with_rights_in(self, mask: CapRights) -> Self {
-        let [badge, w1] = self.0;
+        let Self(badge, w1) = self;
         let lost = CapRights::all().difference(mask);
-        Self([badge, w1 & !(lost.bits() << ABOVE)])
+        Self(badge, w1 & !(lost.bits() << ABOVE))
     }
 
     /// A reply object through which no capabilities can be sent back.
     #[inline]
     pub fn without_grant(self) -> Self {
-        Self([self.0[0], self.0[1] & !CAN_GRANT])
+        Self(self.0, self.1 & !CAN_GRANT)
     }
 
     /// A frame with no more than these rights.
@@ -353,14 +354,14 @@ impl RawCap {
             self.type_number(),
             t::FRAME | t::PAGE_TABLE | t::VSPACE
         ));
-        self.0[0] != 0
+        self.0 != 0
     }
 
     /// A frame that is mapped nowhere.
     #[inline]
     pub fn unmapped(self) -> Self {
         debug_assert!(self.type_number() == t::FRAME);
-        Self([0, self.0[1]])
+        Self(0, self.1)
     }
 
     /// Whether the two name the very same object, so that neither is the last to do so. Untyped capabilities never do:
@@ -368,7 +369,7 @@ impl RawCap {
     #[inline]
     pub fn is_same_object(self, other: Self) -> bool {
         let [m0, m1] = IDENTITY[self.type_number() as usize];
-        let [x, y] = [self.0[0] ^ other.0[0], self.0[1] ^ other.0[1]];
+        let [x, y] = [self.0 ^ other.0, self.1 ^ other.1];
         m1 != 0 && (x & m0) | (y & m1) == 0
     }
 

@@ -22,53 +22,71 @@ const MUTATE: u64 = Invocation::CNodeMutate.label();
 const ROTATE: u64 = Invocation::CNodeRotate.label();
 
 pub fn invoke(k: &mut Kernel<'_>, args: &Args) -> Outcome {
-    if !matches!(
-        args.label,
-        REVOKE | DELETE | CANCEL_BADGED_SENDS | COPY | MINT | MOVE | MUTATE | ROTATE
-    ) {
-        return Err(SysError::IllegalOperation.into());
-    }
-    args.require(2, 0)?;
-    let root = k.get(args.slot).raw();
-    let dest = cspace::lookup_target_slot(k, root, args.word(k, 0), args.word(k, 1), false)?;
     match args.label {
-        REVOKE => delete::revoke(k, dest)?,
-        DELETE => delete::delete(k, dest)?,
-        CANCEL_BADGED_SENDS => cancel_badged_sends(k, args, dest)?,
-        ROTATE => {
-            let rotation = decode_rotate(k, args, dest)?;
-            rotate(k, &rotation);
+        COPY | MINT => copy(k, args, args.label == MINT)?,
+        MOVE | MUTATE => move_to(k, args, args.label == MUTATE)?,
+        DELETE => {
+            let slot = destination(k, args)?;
+            delete::delete(k, slot)?;
         }
-        _ => {
-            args.require(4, 1)?;
-            cspace::ensure_empty(k, dest)?;
-            let (index, depth) = (args.word(k, 2), args.word(k, 3));
-            let source = cspace::lookup_target_slot(k, args.extra_raw(k, 0), index, depth, true)?;
-            let cap = occupied(k, source, true, depth)?;
-            match args.label {
-                MOVE => cdt::move_to(k, cap, source, dest),
-                MUTATE => {
-                    args.require(5, 1)?;
-                    let cap = not_null(derive::mutate(cap, args.word(k, 4)))?;
-                    cdt::move_to(k, cap, source, dest);
-                }
-                method => {
-                    args.require(if method == MINT { 6 } else { 5 }, 1)?;
-                    let rights = CapRights::from_bits_truncate(args.word(k, 4));
-                    let mut cap = derive::mask_rights(cap, rights);
-                    if method == MINT {
-                        cap = derive::mint(cap, args.word(k, 5));
-                    }
-                    let copy = derive::derive(k, source, cap)?;
-                    cdt::insert(k, not_null(copy)?, source, dest);
-                }
-            }
+        REVOKE => {
+            let slot = destination(k, args)?;
+            delete::revoke(k, slot)?;
         }
+        CANCEL_BADGED_SENDS => cancel_badged_sends(k, args)?,
+        ROTATE => rotate(k, args)?,
+        _ => return Err(SysError::IllegalOperation.into()),
     }
     Ok(Results::none())
 }
 
-fn cancel_badged_sends(k: &mut Kernel<'_>, args: &Args, slot: SlotRef) -> Result<(), Failure> {
+/// The slot that words 0 and 1 name: what all methods begin with.
+#[inline(always)]
+fn destination(k: &Kernel<'_>, args: &Args) -> Result<SlotRef, SysError> {
+    args.require(2, 0)?;
+    let root = k.get(args.slot).raw();
+    cspace::lookup_target_slot(k, root, args.word(k, 0), args.word(k, 1), false)
+}
+
+/// The destination, which must be empty, the source that words 2 and 3 name, and what is in it.
+#[inline(always)]
+fn two_slots(k: &Kernel<'_>, args: &Args) -> Result<(SlotRef, SlotRef, RawCap), SysError> {
+    let dest = destination(k, args)?;
+    args.require(4, 1)?;
+    cspace::ensure_empty(k, dest)?;
+    let (root, depth) = (args.extra_raw(k, 0), args.word(k, 3));
+    let source = cspace::lookup_target_slot(k, root, args.word(k, 2), depth, true)?;
+    let cap = occupied(k, source, true, depth)?;
+    Ok((dest, source, cap))
+}
+
+fn copy(k: &mut Kernel<'_>, args: &Args, mint: bool) -> Result<(), SysError> {
+    let (dest, source, cap) = two_slots(k, args)?;
+    args.require(if mint { 6 } else { 5 }, 1)?;
+    let rights = CapRights::from_bits_truncate(args.word(k, 4));
+    let mut cap = derive::mask_rights(cap, rights);
+    if mint {
+        cap = derive::mint(cap, args.word(k, 5));
+    }
+    let copy = not_null(derive::derive(k, source, cap)?)?;
+    cdt::insert(k, copy, source, dest);
+    Ok(())
+}
+
+#[inline(never)]
+fn move_to(k: &mut Kernel<'_>, args: &Args, mutate: bool) -> Result<(), SysError> {
+    let (dest, source, mut cap) = two_slots(k, args)?;
+    if mutate {
+        args.require(5, 1)?;
+        cap = not_null(derive::mutate(cap, args.word(k, 4)))?;
+    }
+    cdt::move_to(k, cap, source, dest);
+    Ok(())
+}
+
+#[inline(never)]
+fn cancel_badged_sends(k: &mut Kernel<'_>, args: &Args) -> Result<(), Failure> {
+    let slot = destination(k, args)?;
     match k.get(slot).cap() {
         Cap::Endpoint {
             endpoint,
@@ -93,7 +111,8 @@ struct Rotation {
     dest: SlotRef,
 }
 
-fn decode_rotate(k: &Kernel<'_>, args: &Args, dest: SlotRef) -> Result<Rotation, SysError> {
+fn decode_rotate(k: &Kernel<'_>, args: &Args) -> Result<Rotation, SysError> {
+    let dest = destination(k, args)?;
     args.require(8, 2)?;
     let word = |index| args.word(k, index);
     let (dest_data, pivot_depth, pivot_data, source_depth) = (word(2), word(4), word(5), word(7));
@@ -118,13 +137,16 @@ fn decode_rotate(k: &Kernel<'_>, args: &Args, dest: SlotRef) -> Result<Rotation,
     })
 }
 
-fn rotate(k: &mut Kernel<'_>, r: &Rotation) {
+#[inline(never)]
+fn rotate(k: &mut Kernel<'_>, args: &Args) -> Result<(), SysError> {
+    let r = decode_rotate(k, args)?;
     if r.source == r.dest {
         cdt::swap(k, r.to_pivot, r.source, r.to_dest, r.pivot);
     } else {
         cdt::move_to(k, r.to_dest, r.pivot, r.dest);
         cdt::move_to(k, r.to_pivot, r.source, r.pivot);
     }
+    Ok(())
 }
 
 /// The capability in a slot that must have one.
