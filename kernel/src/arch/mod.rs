@@ -37,6 +37,13 @@ use crate::config::DEBUG_BUILD;
 /// The software-generated interrupt that says 'enter the kernel'.
 pub const DOORBELL: u32 = 1;
 
+/// The upper bits of the address of any kernel object: those above the 48 that a capability has room for.
+pub const OBJECTS_ABOVE: u64 = if cfg!(target_os = "none") {
+    0xffff << 48
+} else {
+    0
+};
+
 /// Bytes of a call instruction: a return address is so far behind its call.
 pub const CALL_SIZE: usize = 4;
 

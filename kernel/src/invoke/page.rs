@@ -195,7 +195,7 @@ fn perform(k: &mut Kernel<'_>, args: &Args, plan: Plan) -> Outcome {
                 k.get_mut(slot).set_cap(frame.cap(None));
             }
         }
-        Plan::Maintain { what, range } => maintain(k, args.caller, what, range, args.progress)?,
+        Plan::Maintain { what, range } => maintain(k, args.caller, what, range, *args.progress)?,
         Plan::GetAddress { base } => return Ok(Results::one(base.0)),
     }
     Ok(Results::none())

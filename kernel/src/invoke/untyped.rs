@@ -78,16 +78,16 @@ fn decode(k: &Kernel<'_>, args: &Args, cap: Cap) -> Result<Plan, SysError> {
     if too_small {
         return Err(SysError::InvalidArgument(1));
     }
-    let root = args.extra_cap(k, 0);
+    let root = args.extra_raw(k, 0);
     let node = if depth == 0 {
         root
     } else {
         let slot = cspace::lookup_target_slot(k, root, index, depth, false)?;
-        k.get(slot).cap()
+        k.get(slot).raw()
     };
     let Cap::CNode {
         base: node, radix, ..
-    } = node
+    } = node.decode()
     else {
         let failure = LookupFailure::MissingCapability { bits_left: depth };
         return Err(SysError::FailedLookup {
