@@ -426,6 +426,16 @@ impl RawCap {
         }
     }
 
+    /// The table and the ASID of a VSpace capability that has one: what [`RawCap::decode`] would say, for those who
+    /// want nothing else.
+    pub fn vspace(self) -> Option<(TableRef, Asid)> {
+        let [w0, w1] = self.0;
+        if w1 >> TYPE_SHIFT != cap_type::VSPACE {
+            return None;
+        }
+        Some((object(w1), Asid::new(w0 as u16)?))
+    }
+
     /// The type number, as `DebugCapIdentify` reports it.
     pub fn type_number(self) -> u64 {
         self.0[1] >> TYPE_SHIFT
@@ -477,6 +487,21 @@ impl Slot {
 
     pub fn set_cap(&mut self, cap: Cap) {
         self.raw = cap.into();
+    }
+
+    /// Changes where the frame or table of this capability is mapped, and nothing else.
+    pub fn set_mapping(&mut self, mapping: Option<Mapping>) {
+        debug_assert!(matches!(
+            self.cap(),
+            Cap::Frame { .. } | Cap::PageTable { .. }
+        ));
+        self.raw.0[0] = pack_mapping(mapping);
+    }
+
+    /// Changes where the free memory of this untyped begins, and nothing else.
+    pub fn set_free(&mut self, free: u64) {
+        debug_assert!(matches!(self.cap(), Cap::Untyped { .. }));
+        self.raw.0[0] = free;
     }
 
     pub fn prev(&self) -> Option<SlotRef> {

@@ -21,9 +21,9 @@ use sel4_abi::{MAX_EXTRA_CAPS, MESSAGE_REGISTERS, USER_CONTEXT_WORDS};
 
 use crate::{
     access::{Kernel, UserWords},
-    cap::Cap,
+    cap::{Asid, Cap},
     fault::SysError,
-    object::{Progress, SlotRef, TcbRef},
+    object::{Progress, SlotRef, TableRef, TcbRef},
     types::CoreSet,
 };
 
@@ -129,6 +129,13 @@ impl Args {
     /// Extra capability `index`, null where the slot is empty. Only after [`Args::require`] said that it is there.
     pub fn extra_cap(&self, k: &Kernel<'_>, index: usize) -> Cap {
         self.extra[index].map_or(Cap::Null, |slot| k.get(slot).cap())
+    }
+
+    /// Extra capability `index`, which must be to a VSpace that has an ASID. It may have lost it.
+    pub fn extra_vspace(&self, k: &Kernel<'_>, index: usize) -> Result<(TableRef, Asid), SysError> {
+        self.extra[index]
+            .and_then(|slot| k.get(slot).raw().vspace())
+            .ok_or(SysError::InvalidCapability(index as u64 + 1))
     }
 
     /// As [`Args::extra_cap`]: its slot.

@@ -9,7 +9,7 @@
 use crate::{
     access::Kernel,
     arch,
-    cap::{Asid, Cap},
+    cap::Asid,
     fault::{LookupFailure, SysError},
     invoke::Leave,
     object::{AsidPool, ENTRIES, ObjRef, TableRef, TcbRef, TcbSlot},
@@ -71,13 +71,8 @@ pub fn user_root(k: &Kernel<'_>, tcb: TcbRef) -> arch::UserRoot {
 }
 
 pub(super) fn root_of(k: &Kernel<'_>, tcb: TcbRef) -> Option<(TableRef, Asid)> {
-    match k.get(tcb.slot(TcbSlot::VSpace)).cap() {
-        Cap::VSpace {
-            root,
-            asid: Some(asid),
-        } if find_root(k, asid) == Some(root) => Some((root, asid)),
-        _ => None,
-    }
+    let (root, asid) = k.get(tcb.slot(TcbSlot::VSpace)).raw().vspace()?;
+    (find_root(k, asid) == Some(root)).then_some((root, asid))
 }
 
 pub(super) fn loadable(root: TableRef, asid: Asid) -> arch::UserRoot {
@@ -213,7 +208,7 @@ fn unload(k: &mut Kernel<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{object::Tcb, types::CoreId, vspace::bench::Bench};
+    use crate::{cap::Cap, object::Tcb, types::CoreId, vspace::bench::Bench};
 
     fn asid(number: u16) -> Asid {
         Asid::new(number).expect("not 0")
