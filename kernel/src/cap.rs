@@ -436,6 +436,21 @@ impl RawCap {
         Some((object(w1), Asid::new(w0 as u16)?))
     }
 
+    /// Of a frame or table: changes where it is mapped, and nothing else.
+    pub fn set_mapping(&mut self, mapping: Option<Mapping>) {
+        debug_assert!(matches!(
+            self.decode(),
+            Cap::Frame { .. } | Cap::PageTable { .. }
+        ));
+        self.0[0] = pack_mapping(mapping);
+    }
+
+    /// Of an untyped: changes where its free memory begins, and nothing else.
+    pub fn set_free(&mut self, free: u64) {
+        debug_assert!(matches!(self.decode(), Cap::Untyped { .. }));
+        self.0[0] = free;
+    }
+
     /// The type number, as `DebugCapIdentify` reports it.
     pub fn type_number(self) -> u64 {
         self.0[1] >> TYPE_SHIFT
@@ -489,19 +504,8 @@ impl Slot {
         self.raw = cap.into();
     }
 
-    /// Changes where the frame or table of this capability is mapped, and nothing else.
-    pub fn set_mapping(&mut self, mapping: Option<Mapping>) {
-        debug_assert!(matches!(
-            self.cap(),
-            Cap::Frame { .. } | Cap::PageTable { .. }
-        ));
-        self.raw.0[0] = pack_mapping(mapping);
-    }
-
-    /// Changes where the free memory of this untyped begins, and nothing else.
-    pub fn set_free(&mut self, free: u64) {
-        debug_assert!(matches!(self.cap(), Cap::Untyped { .. }));
-        self.raw.0[0] = free;
+    pub fn raw_mut(&mut self) -> &mut RawCap {
+        &mut self.raw
     }
 
     pub fn prev(&self) -> Option<SlotRef> {

@@ -121,11 +121,6 @@ impl Args {
         }
     }
 
-    /// How many extra capabilities came along.
-    pub fn extra_count(&self) -> usize {
-        self.extra.iter().flatten().count()
-    }
-
     /// Extra capability `index`, null where the slot is empty. Only after [`Args::require`] said that it is there.
     pub fn extra_cap(&self, k: &Kernel<'_>, index: usize) -> Cap {
         self.extra[index].map_or(Cap::Null, |slot| k.get(slot).cap())
@@ -145,7 +140,9 @@ impl Args {
 
     /// At least so many words and extra capabilities, or the message is truncated.
     pub fn require(&self, words: usize, extra_caps: usize) -> Result<(), SysError> {
-        if self.length < words || self.extra_count() < extra_caps {
+        // They fill the array from its beginning.
+        let last = extra_caps.checked_sub(1);
+        if self.length < words || last.is_some_and(|last| self.extra[last].is_none()) {
             return Err(SysError::TruncatedMessage);
         }
         Ok(())

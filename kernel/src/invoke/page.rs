@@ -10,7 +10,7 @@ use crate::{
     types::PhysAddr,
     vspace::{
         self,
-        cache::{Maintenance, Range, maintain},
+        cache::{self, Maintenance, Range},
         entry::Entry,
     },
 };
@@ -42,19 +42,17 @@ pub fn invoke(k: &mut Kernel<'_>, args: &Args, cap: Cap) -> Outcome {
         mapping,
     };
     match invocation(args.label).ok_or(SysError::IllegalOperation)? {
-        Invocation::PageMap => map(k, args, frame)?,
-        Invocation::PageUnmap => unmap(k, args, frame),
-        Invocation::PageGetAddress => return Ok(Results::one(base.0)),
-        other => {
-            let what = Maintenance::from_invocation(other).ok_or(SysError::IllegalOperation)?;
-            let range = decode_maintain(k, args, frame, what)?;
-            maintain(k, args.caller, what, range, args.progress)?;
+        Invocation::PageMap => map(k, args, frame),
+        Invocation::PageUnmap => {
+            unmap(k, args, frame);
+            Ok(Results::none())
         }
+        Invocation::PageGetAddress => Ok(Results::one(base.0)),
+        other => maintain(k, args, frame, other),
     }
-    Ok(Results::none())
 }
 
-fn map(k: &mut Kernel<'_>, args: &Args, frame: Frame) -> Result<(), SysError> {
+fn map(k: &mut Kernel<'_>, args: &Args, frame: Frame) -> Outcome {
     args.require(3, 1)?;
     let vaddr = args.word(k, 0);
     let rights = frame
@@ -65,30 +63,38 @@ fn map(k: &mut Kernel<'_>, args: &Args, frame: Frame) -> Result<(), SysError> {
     vspace::check_root(k, root, asid, 1)?;
     let last = frame.size.bytes() - 1;
     if vaddr & last != 0 {
-        return Err(SysError::AlignmentError);
+        return Err(SysError::AlignmentError.into());
     }
     match frame.mapping {
-        Some(old) if old.asid != asid => return Err(SysError::InvalidCapability(1)),
-        Some(old) if old.vaddr != vaddr => return Err(SysError::InvalidArgument(0)),
+        Some(old) if old.asid != asid => return Err(SysError::InvalidCapability(1).into()),
+        Some(old) if old.vaddr != vaddr => return Err(SysError::InvalidArgument(0).into()),
         Some(_) => {}
         // Aligned, so the sum does not wrap.
-        None if vaddr + last > USER_TOP => return Err(SysError::InvalidArgument(0)),
+        None if vaddr + last > USER_TOP => return Err(SysError::InvalidArgument(0).into()),
         None => {}
     }
     let place = vspace::page_place(k, root, vaddr, frame.size)?;
     // Everything has been checked.
     let mapping = Mapping { asid, vaddr };
-    k.get_mut(args.slot).set_mapping(Some(mapping));
+    k.get_mut(args.slot).raw_mut().set_mapping(Some(mapping));
     let entry = Entry::page(frame.base, frame.size, rights, attributes);
     vspace::set_page(k, place, mapping, entry);
-    Ok(())
+    Ok(Results::none())
 }
 
 fn unmap(k: &mut Kernel<'_>, args: &Args, frame: Frame) {
     if let Some(mapping) = frame.mapping {
         vspace::unmap_frame(k, frame.base, frame.size, mapping);
-        k.get_mut(args.slot).set_mapping(None);
+        k.get_mut(args.slot).raw_mut().set_mapping(None);
     }
+}
+
+#[inline(never)]
+fn maintain(k: &mut Kernel<'_>, args: &Args, frame: Frame, invocation: Invocation) -> Outcome {
+    let what = Maintenance::from_invocation(invocation).ok_or(SysError::IllegalOperation)?;
+    let range = decode_maintain(k, args, frame, what)?;
+    cache::maintain(k, args.caller, what, range, args.progress)?;
+    Ok(Results::none())
 }
 
 /// Offsets into the frame, the second one exclusive.

@@ -45,6 +45,7 @@ fn map(
     // Everything has been checked.
     let vaddr = place.level.round_down(vaddr);
     k.get_mut(args.slot)
+        .raw_mut()
         .set_mapping(Some(Mapping { asid, vaddr }));
     vspace::set_table(k, place, table);
     Ok(())
@@ -62,7 +63,7 @@ fn unmap(
     if let Some(mapping) = mapping {
         vspace::unmap_table(k, table, mapping);
         vspace::clear_table(k, table);
-        k.get_mut(args.slot).set_mapping(None);
+        k.get_mut(args.slot).raw_mut().set_mapping(None);
     }
     Ok(())
 }
