@@ -232,6 +232,14 @@ fn rights(word: u64) -> CapRights {
 
 impl From<Cap> for RawCap {
     fn from(cap: Cap) -> Self {
+        Self::pack(cap)
+    }
+}
+
+impl RawCap {
+    /// In place, for those who know what kind it is: the others share one copy, [`RawCap::from`].
+    #[inline(always)]
+    pub fn pack(cap: Cap) -> Self {
         use cap_type as t;
         Self(match cap {
             Cap::Null => [0, 0],
@@ -486,6 +494,15 @@ impl Slot {
         prev: 0,
         next: 0,
     };
+
+    /// A capability that starts a level of its own, between its neighbours.
+    pub fn new_level(raw: RawCap, prev: Option<SlotRef>, next: Option<SlotRef>) -> Self {
+        Self {
+            raw,
+            prev: prev.map_or(0, SlotRef::address),
+            next: next.map_or(0, SlotRef::address) | REVOCABLE | FIRST_BADGED,
+        }
+    }
 
     pub fn cap(&self) -> Cap {
         self.raw.decode()
