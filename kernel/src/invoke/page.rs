@@ -47,8 +47,7 @@ pub fn invoke(k: &mut Kernel<'_>, args: &Args, cap: Cap) -> Outcome {
             unmap(k, args, frame);
             Ok(Results::none())
         }
-        Invocation::PageGetAddress => Ok(Results::one(base.0)),
-        other => maintain(k, args, frame, other),
+        other => invoke_other(k, args, frame, other),
     }
 }
 
@@ -89,8 +88,12 @@ fn unmap(k: &mut Kernel<'_>, args: &Args, frame: Frame) {
     }
 }
 
+/// What is not asked for as often as mapping and unmapping.
 #[inline(never)]
-fn maintain(k: &mut Kernel<'_>, args: &Args, frame: Frame, invocation: Invocation) -> Outcome {
+fn invoke_other(k: &mut Kernel<'_>, args: &Args, frame: Frame, invocation: Invocation) -> Outcome {
+    if invocation == Invocation::PageGetAddress {
+        return Ok(Results::one(frame.base.0));
+    }
     let what = Maintenance::from_invocation(invocation).ok_or(SysError::IllegalOperation)?;
     let range = decode_maintain(k, args, frame, what)?;
     cache::maintain(k, args.caller, what, range, args.progress)?;
