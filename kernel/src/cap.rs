@@ -434,14 +434,26 @@ impl RawCap {
         }
     }
 
-    /// The table and the ASID of a VSpace capability that has one: what [`RawCap::decode`] would say, for those who
-    /// want nothing else.
-    pub fn vspace(self) -> Option<(TableRef, Asid)> {
+    /// The parts of a capability to an endpoint.
+    #[inline(always)]
+    pub fn as_endpoint(self) -> Option<(EndpointRef, u64, CapRights)> {
+        let [badge, w1] = self.0;
+        (w1 >> TYPE_SHIFT == cap_type::ENDPOINT).then(|| (object(w1), badge, rights(w1)))
+    }
+
+    /// The root and the identifier of a capability to a VSpace that has one.
+    #[inline(always)]
+    pub fn as_vspace(self) -> Option<(TableRef, Asid)> {
         let [w0, w1] = self.0;
-        if w1 >> TYPE_SHIFT != cap_type::VSPACE {
-            return None;
-        }
-        Some((object(w1), Asid::new(w0 as u16)?))
+        let asid = Asid::new(w0 as u16)?;
+        (w1 >> TYPE_SHIFT == cap_type::VSPACE).then(|| (object(w1), asid))
+    }
+
+    /// The object of a capability to a reply object.
+    #[inline(always)]
+    pub fn as_reply(self) -> Option<ReplyRef> {
+        let [_, w1] = self.0;
+        (w1 >> TYPE_SHIFT == cap_type::REPLY).then(|| object(w1))
     }
 
     /// Of a frame or table: changes where it is mapped, and nothing else.

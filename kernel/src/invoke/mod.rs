@@ -129,7 +129,7 @@ impl Args {
     /// Extra capability `index`, which must be to a VSpace that has an ASID. It may have lost it.
     pub fn extra_vspace(&self, k: &Kernel<'_>, index: usize) -> Result<(TableRef, Asid), SysError> {
         self.extra[index]
-            .and_then(|slot| k.get(slot).raw().vspace())
+            .and_then(|slot| k.get(slot).raw().as_vspace())
             .ok_or(SysError::InvalidCapability(index as u64 + 1))
     }
 

@@ -64,14 +64,11 @@ pub fn check_root(
 
 /// What a core loads to run a thread: empty unless the thread has a VSpace whose ASID is still its own.
 pub fn user_root(k: &Kernel<'_>, tcb: TcbRef) -> arch::UserRoot {
-    match root_of(k, tcb) {
-        Some((root, asid)) => loadable(root, asid),
-        None => arch::UserRoot::EMPTY,
-    }
+    root_of(k, tcb).map_or(arch::UserRoot::EMPTY, |(root, asid)| loadable(root, asid))
 }
 
 pub(super) fn root_of(k: &Kernel<'_>, tcb: TcbRef) -> Option<(TableRef, Asid)> {
-    let (root, asid) = k.get(tcb.slot(TcbSlot::VSpace)).raw().vspace()?;
+    let (root, asid) = k.get(tcb.slot(TcbSlot::VSpace)).raw().as_vspace()?;
     (find_root(k, asid) == Some(root)).then_some((root, asid))
 }
 
