@@ -232,14 +232,6 @@ fn rights(word: u64) -> CapRights {
 
 impl From<Cap> for RawCap {
     fn from(cap: Cap) -> Self {
-        Self::pack(cap)
-    }
-}
-
-impl RawCap {
-    /// In place, for those who know what kind it is: the others share one copy, [`RawCap::from`].
-    #[inline(always)]
-    pub fn pack(cap: Cap) -> Self {
         use cap_type as t;
         Self(match cap {
             Cap::Null => [0, 0],
@@ -457,17 +449,14 @@ impl RawCap {
     }
 
     /// Of a frame or table: changes where it is mapped, and nothing else.
+    #[inline]
     pub fn set_mapping(&mut self, mapping: Option<Mapping>) {
-        debug_assert!(matches!(
-            self.decode(),
-            Cap::Frame { .. } | Cap::PageTable { .. }
-        ));
         self.0[0] = pack_mapping(mapping);
     }
 
     /// Of an untyped: changes where its free memory begins, and nothing else.
+    #[inline]
     pub fn set_free(&mut self, free: u64) {
-        debug_assert!(matches!(self.decode(), Cap::Untyped { .. }));
         self.0[0] = free;
     }
 
@@ -507,15 +496,6 @@ impl Slot {
         next: 0,
     };
 
-    /// A capability that starts a level of its own, between its neighbours.
-    pub fn new_level(raw: RawCap, prev: Option<SlotRef>, next: Option<SlotRef>) -> Self {
-        Self {
-            raw,
-            prev: prev.map_or(0, SlotRef::address),
-            next: next.map_or(0, SlotRef::address) | REVOCABLE | FIRST_BADGED,
-        }
-    }
-
     pub fn cap(&self) -> Cap {
         self.raw.decode()
     }
@@ -533,6 +513,7 @@ impl Slot {
         self.raw = cap.into();
     }
 
+    #[inline]
     pub fn raw_mut(&mut self) -> &mut RawCap {
         &mut self.raw
     }

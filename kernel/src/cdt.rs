@@ -4,7 +4,7 @@
 use crate::{
     access::Kernel,
     arch,
-    cap::{Cap, RawCap, Slot, ZombieKind},
+    cap::{Cap, Slot, ZombieKind},
     fault::SysError,
     object::{ObjRef, SlotRef, TcbRef},
     types::PhysAddr,
@@ -194,14 +194,12 @@ pub fn insert(k: &mut Kernel<'_>, cap: Cap, source: SlotRef, slot: SlotRef) {
 }
 
 /// Puts a new object's capability into an empty slot, as a child of the untyped in `parent`.
-pub fn insert_new(k: &mut Kernel<'_>, cap: RawCap, parent: SlotRef, slot: SlotRef) {
+pub fn insert_new(k: &mut Kernel<'_>, cap: Cap, parent: SlotRef, slot: SlotRef) {
     debug_assert!(k.get(slot).is_empty());
-    let next = k.get(parent).next();
-    *k.get_mut(slot) = Slot::new_level(cap, Some(parent), next);
-    k.get_mut(parent).set_next(Some(slot));
-    if let Some(next) = next {
-        k.get_mut(next).set_prev(Some(slot));
-    }
+    *k.get_mut(slot) = Slot::EMPTY;
+    k.get_mut(slot).set_cap(cap);
+    k.get_mut(slot).set_flags(true, true);
+    link_after(k, parent, slot);
 }
 
 /// Puts a capability that is derived from nothing into an empty slot: boot only.

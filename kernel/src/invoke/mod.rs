@@ -21,9 +21,9 @@ use sel4_abi::{MAX_EXTRA_CAPS, MESSAGE_REGISTERS, USER_CONTEXT_WORDS};
 
 use crate::{
     access::{Kernel, UserWords},
-    cap::{Asid, Cap},
+    cap::Cap,
     fault::SysError,
-    object::{Progress, SlotRef, TableRef, TcbRef},
+    object::{Progress, SlotRef, TcbRef},
     types::CoreSet,
 };
 
@@ -126,23 +126,17 @@ impl Args {
         self.extra[index].map_or(Cap::Null, |slot| k.get(slot).cap())
     }
 
-    /// Extra capability `index`, which must be to a VSpace that has an ASID. It may have lost it.
-    pub fn extra_vspace(&self, k: &Kernel<'_>, index: usize) -> Result<(TableRef, Asid), SysError> {
-        self.extra[index]
-            .and_then(|slot| k.get(slot).raw().as_vspace())
-            .ok_or(SysError::InvalidCapability(index as u64 + 1))
-    }
-
     /// As [`Args::extra_cap`]: its slot.
     pub fn extra_slot(&self, index: usize) -> Result<SlotRef, SysError> {
         self.extra[index].ok_or(SysError::TruncatedMessage)
     }
 
     /// At least so many words and extra capabilities, or the message is truncated.
+    #[inline]
     pub fn require(&self, words: usize, extra_caps: usize) -> Result<(), SysError> {
         // They fill the array from its beginning.
-        let last = extra_caps.checked_sub(1);
-        if self.length < words || last.is_some_and(|last| self.extra[last].is_none()) {
+        let has_caps = extra_caps == 0 || self.extra[extra_caps - 1].is_some();
+        if self.length < words || !has_caps {
             return Err(SysError::TruncatedMessage);
         }
         Ok(())

@@ -58,7 +58,13 @@ fn map(k: &mut Kernel<'_>, args: &Args, frame: Frame) -> Outcome {
         .rights
         .mask(CapRights::from_bits_truncate(args.word(k, 1)));
     let attributes = VmAttributes::from_bits_truncate(args.word(k, 2));
-    let (root, asid) = args.extra_vspace(k, 0)?;
+    let Cap::VSpace {
+        root,
+        asid: Some(asid),
+    } = args.extra_cap(k, 0)
+    else {
+        return Err(SysError::InvalidCapability(1).into());
+    };
     vspace::check_root(k, root, asid, 1)?;
     let last = frame.size.bytes() - 1;
     if vaddr & last != 0 {

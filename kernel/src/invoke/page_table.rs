@@ -36,7 +36,13 @@ fn map(
         return Err(SysError::InvalidCapability(0));
     }
     let vaddr = args.word(k, 0);
-    let (root, asid) = args.extra_vspace(k, 0)?;
+    let Cap::VSpace {
+        root,
+        asid: Some(asid),
+    } = args.extra_cap(k, 0)
+    else {
+        return Err(SysError::InvalidCapability(1));
+    };
     if vaddr > USER_TOP {
         return Err(SysError::InvalidArgument(0));
     }

@@ -6,7 +6,7 @@ use super::{Args, Leave, Outcome, Results};
 use crate::{
     access::Kernel,
     arch,
-    cap::{Cap, FrameRights, PageSize, RawCap},
+    cap::{Cap, FrameRights, PageSize},
     cdt,
     config::RETYPE_FAN_OUT_LIMIT,
     cspace, debug,
@@ -177,23 +177,18 @@ fn perform(k: &mut Kernel<'_>, plan: &Plan) {
 }
 
 /// Puts an object into cleared memory: its capability.
-fn create(k: &mut Kernel<'_>, plan: &Plan, at: PhysAddr) -> RawCap {
+fn create(k: &mut Kernel<'_>, plan: &Plan, at: PhysAddr) -> Cap {
     let home = k.me();
-    let page = |size: PageSize| {
-        RawCap::pack(Cap::Frame {
-            base: at,
-            size,
-            rights: FrameRights::ReadWrite,
-            device: plan.device,
-            mapping: None,
-        })
+    let page = |size: PageSize| Cap::Frame {
+        base: at,
+        size,
+        rights: FrameRights::ReadWrite,
+        device: plan.device,
+        mapping: None,
     };
     // Only where the kernel keeps the object: a device may be beyond the window.
     let address = || arch::to_virtual(at);
-    let cap = match plan.object {
-        ObjectType::SmallPage => return page(PageSize::Small),
-        ObjectType::LargePage => return page(PageSize::Large),
-        ObjectType::HugePage => return page(PageSize::Huge),
+    match plan.object {
         ObjectType::Untyped => Cap::Untyped {
             base: at,
             bits: plan.object_bits as u8,
@@ -244,6 +239,9 @@ fn create(k: &mut Kernel<'_>, plan: &Plan, at: PhysAddr) -> RawCap {
                 can_grant: true,
             }
         }
+        ObjectType::SmallPage => page(PageSize::Small),
+        ObjectType::LargePage => page(PageSize::Large),
+        ObjectType::HugePage => page(PageSize::Huge),
         // The walker may read tables as soon as they are mapped; cleared memory is a table of nothing.
         ObjectType::VSpace => Cap::VSpace {
             root: ObjRef::from_address(address()),
@@ -253,8 +251,7 @@ fn create(k: &mut Kernel<'_>, plan: &Plan, at: PhysAddr) -> RawCap {
             table: ObjRef::from_address(address()),
             mapping: None,
         },
-    };
-    cap.into()
+    }
 }
 
 /// Makes a thread in cleared memory. Slots, registers, floating-point state and name are right as zeroes.
