@@ -205,7 +205,6 @@ fn wait(k: &mut Kernel<'_>, thread: TcbRef, endpoint: EndpointRef, reply: ReplyR
     if SMP {
         k.get(thread.home()).set(home);
     }
-    k.get(endpoint)
-        .set_queue(queue, EndpointState::Receiving, home);
+    k.get(endpoint).set_queue(queue, EndpointState::Receiving, home);
     k.get(reply).set_tcb(thread, home);
 }

@@ -31,11 +31,10 @@ pub fn stamp_unaccounted(k: &mut Kernel<'_>) {
 /// Whether the running context has budget for what it used and for one more entry.
 pub fn is_funded(k: &Kernel<'_>) -> bool {
     let this = k.this();
-    is_calm(k)
-        || this.current_sc.is_none_or(|sc| {
-            k.refills_ref(sc)
-                .sufficient(this.consumed, &k.machine().limits)
-        })
+    is_calm(k) || this.current_sc.is_none_or(|sc| {
+        k.refills_ref(sc)
+            .sufficient(this.consumed, &k.machine().limits)
+    })
 }
 
 /// Whether nothing that depends on the time has happened since the timer was programmed: the budget lasts, no refill is
@@ -68,10 +67,7 @@ pub fn check_again(k: &mut Kernel<'_>) {
         return;
     };
     let consumed = k.this().consumed;
-    if is_calm(k)
-        || !k.get(sc).is_active()
-        || k.refills_ref(sc).sufficient(consumed, &k.machine().limits)
-    {
+    if is_calm(k) || !k.get(sc).is_active() || k.refills_ref(sc).sufficient(consumed, &k.machine().limits) {
         return;
     }
     let limits = k.machine().limits;
@@ -160,9 +156,7 @@ pub fn put_aside(k: &mut Kernel<'_>) {
 pub fn program_timer(k: &mut Kernel<'_>) {
     let core = k.this();
     debug_assert!(core.consumed == 0);
-    let amount = core
-        .current_sc
-        .map_or(u64::MAX, |sc| k.refills_ref(sc).head().amount);
+    let amount = core.current_sc.map_or(u64::MAX, |sc| k.refills_ref(sc).head().amount);
     let release = core.release.first().map_or(u64::MAX, |tcb| {
         let sc = k
             .get(tcb)
