@@ -11,7 +11,7 @@ use sel4_abi::{CapRights, cap_type as t};
 use super::{Asid, Cap, FrameRights, IrqLine, Mapping, PageSize, ZombieKind};
 use crate::{
     arch,
-    object::{ObjRef, Object, SlotRef},
+    object::{EndpointRef, NotificationRef, ObjRef, Object, ReplyRef, SlotRef, TableRef},
     types::{CoreId, PhysAddr},
 };
 
@@ -278,30 +278,42 @@ impl RawCap {
     /// The parts of a capability to an endpoint.
     #[inline(always)]
     pub fn as_endpoint(self) -> Option<(EndpointRef, u64, CapRights)> {
-        let [badge, w1] = self.0;
-        (w1 >> TYPE_SHIFT == cap_type::ENDPOINT).then(|| (object(w1), badge, rights(w1)))
+        let Self(badge, w1) = self;
+        (w1 >> TYPE_SHIFT == t::ENDPOINT).then(|| (object(w1), badge, rights(w1)))
     }
 
     /// The parts of a capability to a notification.
     #[inline(always)]
     pub fn as_notification(self) -> Option<(NotificationRef, u64, CapRights)> {
-        let [badge, w1] = self.0;
-        (w1 >> TYPE_SHIFT == cap_type::NOTIFICATION).then(|| (object(w1), badge, rights(w1)))
+        let Self(badge, w1) = self;
+        (w1 >> TYPE_SHIFT == t::NOTIFICATION).then(|| (object(w1), badge, rights(w1)))
     }
 
     /// The root and the identifier of a capability to a VSpace that has one.
     #[inline(always)]
     pub fn as_vspace(self) -> Option<(TableRef, Asid)> {
-        let [w0, w1] = self.0;
+        let Self(w0, w1) = self;
         let asid = Asid::new(w0 as u16)?;
-        (w1 >> TYPE_SHIFT == cap_type::VSPACE).then(|| (object(w1), asid))
+        (w1 >> TYPE_SHIFT == t::VSPACE).then(|| (object(w1), asid))
     }
 
     /// The object of a capability to a reply object.
     #[inline(always)]
     pub fn as_reply(self) -> Option<ReplyRef> {
-        let [_, w1] = self.0;
-        (w1 >> TYPE_SHIFT == cap_type::REPLY).then(|| object(w1))
+        let Self(_, w1) = self;
+        (w1 >> TYPE_SHIFT == t::REPLY).then(|| object(w1))
+    }
+
+    /// Of a frame or table: changes where it is mapped, and nothing else.
+    #[inline]
+    pub fn set_mapping(&mut self, mapping: Option<Mapping>) {
+        self.0 = pack_mapping(mapping);
+    }
+
+    /// Of an untyped: changes where its free memory begins, and nothing else.
+    #[inline]
+    pub fn set_free(&mut self, free: u64) {
+        self.0 = free;
     }
 
     /// The type number, as `DebugCapIdentify` reports it.
