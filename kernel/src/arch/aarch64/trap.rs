@@ -174,7 +174,7 @@ extern "C" fn handle_exception(syndrome: u64, address: u64) {
 }
 
 extern "C" fn handle_interrupt() {
-    entry::enter(this_core(), Cause::Interrupt);
+    fast::interrupt(this_core());
 }
 
 /// An error that the memory system reported late. The thread that runs gets the exception, unless the syndrome says
