@@ -12,7 +12,7 @@ pub(crate) mod rows;
 use self::figure::Figure;
 use crate::boards::{Machine, Wanted, default_board};
 use crate::builder::{self, Ending, Profile, Variant};
-use crate::cli;
+use crate::cli::{self, Locks};
 use crate::config::KernelConfig;
 use crate::failure::{Context, Failure, Result, unknown};
 use crate::qemu::{self, Boot, Console, End, Limits, Trace};
@@ -28,8 +28,6 @@ const MACHINES: [u32; 2] = [1, 4];
 const CPU: &str = "cortex-a53";
 /// The program's name.
 const ROOT: &str = "bench";
-/// How the kernel locks. There is one way so far.
-const MODE: &str = "default";
 const TIMEOUT: Duration = Duration::from_secs(300);
 
 pub(crate) fn run(workspace: &Workspace, options: &cli::Bench) -> Result<()> {
@@ -43,13 +41,13 @@ pub(crate) fn run(workspace: &Workspace, options: &cli::Bench) -> Result<()> {
         profile::check(filter)?;
         setup::ensure(workspace, Need::Qemu)?;
         for &cores in &machines {
-            print!("{}", profile(workspace, filter, cores)?);
+            print!("{}", profile(workspace, filter, cores, options.locks)?);
         }
         return Ok(());
     }
-    if options.doc && machines != MACHINES {
+    if options.doc && (machines != MACHINES || options.locks != Locks::Default) {
         return Err(Failure::usage(
-            "--doc writes the tables of all machines: leave out --cores",
+            "--doc writes the tables of all machines and both ways to lock: leave out --cores and --locks",
         ));
     }
     let earlier = match &options.compare {
@@ -59,7 +57,7 @@ pub(crate) fn run(workspace: &Workspace, options: &cli::Bench) -> Result<()> {
     setup::ensure(workspace, Need::Qemu)?;
     let mut figures = Vec::new();
     for &cores in &machines {
-        figures.extend(measure(workspace, cores)?);
+        figures.extend(measure(workspace, cores, options.locks)?);
     }
     show(&figures, &machines, filter);
     if let Some(earlier) = &earlier {
@@ -71,6 +69,10 @@ pub(crate) fn run(workspace: &Workspace, options: &cli::Bench) -> Result<()> {
     if options.doc {
         let path = workspace.root.join("docs/performance.md");
         let page = fs::read_to_string(&path).doing("read", &path)?;
+        // With one core there is one lock at most, so that the two ways are the same.
+        for cores in machines.iter().copied().filter(|&cores| cores > 1) {
+            figures.extend(measure(workspace, cores, Locks::All)?);
+        }
         let page = report::page(&page, &figures, &machines)?;
         fs::write(&path, page).doing("write", &path)?;
         println!("Wrote {}", path.display());
@@ -88,7 +90,9 @@ pub(crate) fn run(workspace: &Workspace, options: &cli::Bench) -> Result<()> {
 fn show(figures: &[Figure], machines: &[u32], filter: &str) {
     for &cores in machines {
         let lines = report::of_machine(figures, cores);
-        println!("\n{cores} core{}", if cores == 1 { "" } else { "s" });
+        let plural = if cores == 1 { "" } else { "s" };
+        let mode = figures.first().map_or("", |figure| &figure.mode);
+        println!("\n{cores} core{plural}, {mode}");
         print!("{}", report::terminal(&lines, filter));
         let (good, all) = report::holding(&lines);
         println!("{good} of {all} hold");
@@ -108,13 +112,16 @@ fn read_json(file: &Path) -> Result<Vec<Figure>> {
 }
 
 /// The kernel that is measured: nothing for debugging, no printing, as many cores as the machine has.
-fn config(workspace: &Workspace, cores: u32, counting: bool) -> Result<KernelConfig> {
+fn config(workspace: &Workspace, cores: u32, locks: Locks, counting: bool) -> Result<KernelConfig> {
     let mut settings = vec![
         "DEBUG_BUILD=false".to_string(),
         "PRINTING=false".to_string(),
         "EXPORT_PMU_USER=true".to_string(),
         format!("MAX_NUM_NODES={cores}"),
     ];
+    if locks == Locks::All {
+        settings.push("ALL_LOCKS=true".to_string());
+    }
     if counting {
         settings.extend(["BENCH_COUNTERS=true", "TRACK_MASKED=true"].map(String::from));
     }
@@ -131,7 +138,7 @@ fn machine(cores: u32) -> Result<Machine> {
 }
 
 /// Where the instructions of a figure go.
-fn profile(workspace: &Workspace, name: &str, cores: u32) -> Result<String> {
+fn profile(workspace: &Workspace, name: &str, cores: u32, locks: Locks) -> Result<String> {
     let machine = machine(cores)?;
     let only = BTreeSet::from([ROOT]);
     let variables = [("TERN_BENCH_ONLY", name)];
@@ -143,7 +150,7 @@ fn profile(workspace: &Workspace, name: &str, cores: u32) -> Result<String> {
     fs::copy(&built, &root).doing("copy", &built)?;
     let variant = Variant {
         profile: Profile::Release,
-        config: config(workspace, cores, false)?,
+        config: config(workspace, cores, locks, false)?,
         ending: Ending::Semihosting,
     };
     let system = builder::system(workspace, &variant)?;
@@ -160,16 +167,17 @@ fn profile(workspace: &Workspace, name: &str, cores: u32) -> Result<String> {
 }
 
 /// All figures of a machine.
-fn measure(workspace: &Workspace, cores: u32) -> Result<Vec<Figure>> {
+fn measure(workspace: &Workspace, cores: u32, locks: Locks) -> Result<Vec<Figure>> {
     let machine = machine(cores)?;
-    let say = |what: &str| eprintln!("bench: {}: {what}", machine.describe());
+    let mode = figure::mode(locks);
+    let say = |what: &str| eprintln!("bench: {}, {mode}: {what}", machine.describe());
     say("building");
     let only = BTreeSet::from([ROOT]);
     let root = builder::root_tasks(workspace, BENCH, &only, Profile::Release)?.join(ROOT);
     let image = |counting: bool| {
         let variant = Variant {
             profile: Profile::Release,
-            config: config(workspace, cores, counting)?,
+            config: config(workspace, cores, locks, counting)?,
             ending: Ending::Semihosting,
         };
         builder::system(workspace, &variant)?.image(machine.board, &root)
@@ -187,7 +195,7 @@ fn measure(workspace: &Workspace, cores: u32) -> Result<Vec<Figure>> {
     }
     say("counting");
     let counted = boot(&machine, &counting, None)?;
-    figure::read_consoles(&first, &counted, cores, MODE)
+    figure::read_consoles(&first, &counted, cores, mode)
 }
 
 /// The first line with figures in which two consoles differ.
