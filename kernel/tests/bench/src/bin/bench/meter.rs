@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::arch::asm;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use libsel4::abi::debug_syscall::{BENCHMARK_COUNTERS, BENCHMARK_RESET_LOG};
+use libsel4::abi::debug_syscall::{BENCHMARK_COUNTERS, BENCHMARK_MODES, BENCHMARK_RESET_LOG};
 use libsel4::println;
 
 use crate::stamp;
@@ -74,10 +74,31 @@ pub(crate) fn close() -> Counts {
                 options(nostack),
             );
         }
-        // This call is itself an entry.
-        counts.all_entries = counts.all_entries.saturating_sub(1);
     }
     counts
+}
+
+/// Prints the longest stretches since the start, by the locks that were held: with interrupts masked, and with locks.
+pub(crate) fn print_modes() {
+    let mut longest = [0_u64; 6];
+    let [local, local_held, set, set_held, all, all_held] = &mut longest;
+    // SAFETY: the call changes the registers that are named.
+    unsafe {
+        asm!(
+            "svc #0",
+            out("x0") *local,
+            out("x1") *local_held,
+            out("x2") *set,
+            out("x3") *set_held,
+            out("x4") *all,
+            out("x5") *all_held,
+            in("x7") BENCHMARK_MODES,
+            options(nostack),
+        );
+    }
+    for (mode, [masked, held]) in ["local", "set", "all"].iter().zip(longest.as_chunks().0) {
+        println!("longest {mode} {masked} {held}");
+    }
 }
 
 /// The samples of one figure.
