@@ -8,8 +8,10 @@ pub(crate) mod figure;
 mod profile;
 mod report;
 pub(crate) mod rows;
+mod stretches;
 
 use self::figure::Figure;
+use self::stretches::Stretches;
 use crate::boards::{Machine, Wanted, default_board};
 use crate::builder::{self, Ending, Profile, Variant};
 use crate::cli::{self, Locks};
@@ -55,32 +57,34 @@ pub(crate) fn run(workspace: &Workspace, options: &cli::Bench) -> Result<()> {
         None => None,
     };
     setup::ensure(workspace, Need::Qemu)?;
-    let mut figures = Vec::new();
+    let mut measured = Measured::default();
     for &cores in &machines {
-        figures.extend(measure(workspace, cores, options.locks)?);
+        measured.measure(workspace, cores, options.locks)?;
     }
-    show(&figures, &machines, filter);
+    let figures = &measured.figures;
+    show(figures, &machines, filter);
+    print!("\n{}", stretches::terminal(&measured.stretches));
     if let Some(earlier) = &earlier {
-        println!("\n{}", report::changes(earlier, &figures, filter));
+        println!("\n{}", report::changes(earlier, figures, filter));
     }
     if let Some(file) = &options.json {
-        fs::write(file, figure::to_json(&figures)).doing("write", file)?;
+        fs::write(file, figure::to_json(figures)).doing("write", file)?;
     }
+    let missed = machines.iter().any(|&cores| {
+        let (good, all) = report::holding(&report::of_machine(figures, cores));
+        good < all
+    });
     if options.doc {
         let path = workspace.root.join("docs/performance.md");
         let page = fs::read_to_string(&path).doing("read", &path)?;
         // With one core there is one lock at most, so that the two ways are the same.
         for cores in machines.iter().copied().filter(|&cores| cores > 1) {
-            figures.extend(measure(workspace, cores, Locks::All)?);
+            measured.measure(workspace, cores, Locks::All)?;
         }
-        let page = report::page(&page, &figures, &machines)?;
+        let page = report::page(&page, &measured.figures, &measured.stretches, &machines)?;
         fs::write(&path, page).doing("write", &path)?;
         println!("Wrote {}", path.display());
     }
-    let missed = machines.iter().any(|&cores| {
-        let (good, all) = report::holding(&report::of_machine(&figures, cores));
-        good < all
-    });
     if options.check && missed {
         return Err(Failure::status(1));
     }
@@ -166,36 +170,48 @@ fn profile(workspace: &Workspace, name: &str, cores: u32, locks: Locks) -> Resul
     Ok(table)
 }
 
-/// All figures of a machine.
-fn measure(workspace: &Workspace, cores: u32, locks: Locks) -> Result<Vec<Figure>> {
-    let machine = machine(cores)?;
-    let mode = figure::mode(locks);
-    let say = |what: &str| eprintln!("bench: {}, {mode}: {what}", machine.describe());
-    say("building");
-    let only = BTreeSet::from([ROOT]);
-    let root = builder::root_tasks(workspace, BENCH, &only, Profile::Release)?.join(ROOT);
-    let image = |counting: bool| {
-        let variant = Variant {
-            profile: Profile::Release,
-            config: config(workspace, cores, locks, counting)?,
-            ending: Ending::Semihosting,
+/// What was measured so far.
+#[derive(Default)]
+struct Measured {
+    figures: Vec<Figure>,
+    stretches: Vec<Stretches>,
+}
+
+impl Measured {
+    /// Adds all figures of a machine.
+    fn measure(&mut self, workspace: &Workspace, cores: u32, locks: Locks) -> Result<()> {
+        let machine = machine(cores)?;
+        let mode = figure::mode(locks);
+        let say = |what: &str| eprintln!("bench: {}, {mode}: {what}", machine.describe());
+        say("building");
+        let only = BTreeSet::from([ROOT]);
+        let root = builder::root_tasks(workspace, BENCH, &only, Profile::Release)?.join(ROOT);
+        let image = |counting: bool| {
+            let variant = Variant {
+                profile: Profile::Release,
+                config: config(workspace, cores, locks, counting)?,
+                ending: Ending::Semihosting,
+            };
+            builder::system(workspace, &variant)?.image(machine.board, &root)
         };
-        builder::system(workspace, &variant)?.image(machine.board, &root)
-    };
-    let (ordinary, counting) = (image(false)?, image(true)?);
-    say("measuring");
-    let first = boot(&machine, &ordinary, None)?;
-    say("measuring again");
-    let second = boot(&machine, &ordinary, None)?;
-    if let Some((one, other)) = difference(&first, &second) {
-        return Err(Failure::new(format!(
-            "two runs on {} differ: '{one}' and '{other}'",
-            machine.describe()
-        )));
+        let (ordinary, counting) = (image(false)?, image(true)?);
+        say("measuring");
+        let first = boot(&machine, &ordinary, None)?;
+        say("measuring again");
+        let second = boot(&machine, &ordinary, None)?;
+        if let Some((one, other)) = difference(&first, &second) {
+            return Err(Failure::new(format!(
+                "two runs on {} differ: '{one}' and '{other}'",
+                machine.describe()
+            )));
+        }
+        say("counting");
+        let counted = boot(&machine, &counting, None)?;
+        self.figures
+            .extend(figure::read_consoles(&first, &counted, cores, mode)?);
+        self.stretches.push(stretches::read(&counted, cores, mode)?);
+        Ok(())
     }
-    say("counting");
-    let counted = boot(&machine, &counting, None)?;
-    figure::read_consoles(&first, &counted, cores, mode)
 }
 
 /// The first line with figures in which two consoles differ.

@@ -2,6 +2,7 @@
 
 use super::figure::{self, Figure};
 use super::rows::{self, Bar, Kind, Row};
+use super::stretches::{self, Stretches};
 use crate::cli::Locks;
 use crate::failure::{Failure, Result};
 use std::collections::BTreeSet;
@@ -167,7 +168,12 @@ const BEGIN: &str = "<!-- tables: written by `cargo xtask bench --doc` -->";
 const END: &str = "<!-- end of the tables -->";
 
 /// The page with new tables.
-pub(crate) fn page(page: &str, figures: &[Figure], machines: &[u32]) -> Result<String> {
+pub(crate) fn page(
+    page: &str,
+    figures: &[Figure],
+    stretches: &[Stretches],
+    machines: &[u32],
+) -> Result<String> {
     let parts = page.split_once(BEGIN).and_then(|(before, rest)| {
         let (_, after) = rest.split_once(END)?;
         Some((before, after))
@@ -185,6 +191,7 @@ pub(crate) fn page(page: &str, figures: &[Figure], machines: &[u32]) -> Result<S
         text += &builds(figures, *one, *several);
         text += &big_lock(figures, *several);
     }
+    text += &stretches::markdown(stretches);
     Ok(format!("{text}\n{END}{after}"))
 }
 
@@ -355,10 +362,10 @@ mod tests {
     fn the_page_keeps_its_text() {
         let old = format!("# Title\n{BEGIN}\nold\n{END}\nmore\n");
         let figures = [figure("call", 1, 200), figure("call", 4, 300)];
-        let new = page(&old, &figures, &[1, 4]).unwrap();
+        let new = page(&old, &figures, &[], &[1, 4]).unwrap();
         assert!(new.starts_with("# Title\n") && new.ends_with("\nmore\n"));
         assert!(!new.contains("\nold\n") && new.contains("| call | 200 | 300 | 1.50 |"));
-        assert_eq!(page(&new, &figures, &[1, 4]).unwrap(), new);
-        assert!(page("# Title", &figures, &[1]).is_err());
+        assert_eq!(page(&new, &figures, &[], &[1, 4]).unwrap(), new);
+        assert!(page("# Title", &figures, &[], &[1]).is_err());
     }
 }
