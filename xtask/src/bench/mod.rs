@@ -8,6 +8,7 @@ pub(crate) mod figure;
 mod profile;
 mod report;
 pub(crate) mod rows;
+pub(crate) mod scaling;
 mod stretches;
 
 use self::figure::Figure;

@@ -18,17 +18,14 @@ extern crate alloc;
 
 mod event;
 mod ipc;
-mod meter;
 mod object;
-mod probe;
 mod remote;
 mod signal;
-mod stamp;
-mod worker;
 
 use libsel4::{BootInfo, println, root_task};
 
-use worker::Bench;
+use tern_bench::worker::Bench;
+use tern_bench::{meter, probe};
 
 root_task!(main, heap = 1 << 20);
 
