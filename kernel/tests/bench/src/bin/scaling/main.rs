@@ -7,8 +7,8 @@
 //!
 //! - On a kernel that counts, each core does so much of it, and a line has what the kernel counted meanwhile: doorbells,
 //!   waits for locks, entries with all locks. All are to be 0.
-//! - With `TERN_BENCH_TRACE` in the environment of the build, each core does a little, between two instructions that
-//!   only `kernel/tests/memtrace` looks at.
+//! - With `TERN_BENCH_TRACE` in the environment of the build, each core does a little, between two points at which
+//!   `kernel/tests/memtrace` begins and ends to write down the kernel's accesses to memory.
 //! - Otherwise each core does what it can for some time, and a line has how much that was in a second.
 //!
 //! cores: 2 8

@@ -268,9 +268,9 @@ fn perform(task: Task, operation: impl Fn()) {
     let done = match task.kind {
         Kind::Count => repeat(COUNTED, operation),
         Kind::Trace => {
-            marked::<TRACE_ON>();
+            bench_trace_on();
             let done = repeat(TRACED, operation);
-            marked::<TRACE_OFF>();
+            bench_trace_off();
             done
         }
         Kind::Time => until_deadline(operation),
@@ -327,14 +327,21 @@ fn end(task: Task) {
     }
 }
 
-/// Hints that mean nothing to any processor: see `kernel/tests/memtrace`.
-const TRACE_ON: u32 = 126;
-const TRACE_OFF: u32 = 127;
+/// From here on the core's accesses are written down, where `kernel/tests/memtrace` looks on: it knows these functions
+/// by their addresses.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn bench_trace_on() {
+    // SAFETY: does nothing, but nobody may leave it out.
+    unsafe { asm!("nop", options(nostack)) };
+}
 
-#[inline(always)]
-fn marked<const HINT: u32>() {
-    // SAFETY: a hint that is not allocated does nothing.
-    unsafe { asm!("hint #{}", const HINT, options(nostack)) };
+/// Up to here.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn bench_trace_off() {
+    // SAFETY: as above, and this is another function.
+    unsafe { asm!("nop", "nop", options(nostack)) };
 }
 
 /// Answers calls. Before the first one it tells that it is there, in one step with beginning to wait for them.
