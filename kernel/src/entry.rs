@@ -129,7 +129,7 @@ fn with_own_lock(mut k: Kernel<'_>, cause: Cause, interrupt: Option<u32>, entere
         take_interrupt(&mut k, interrupt);
         return leave(k, None);
     };
-    if is_debug_call(&k, caller, cause) {
+    if is_debug_call(&k, caller, cause) && !debug::is_count(number(&k, caller)) {
         k = k.widen_to_all();
         count(&k);
     }
@@ -204,7 +204,7 @@ fn with_own_lock(mut k: Kernel<'_>, cause: Cause, interrupt: Option<u32>, entere
 
 /// For the benchmark: this entry has its locks.
 fn count(k: &Kernel<'_>) {
-    if BENCH_COUNTERS && k.holds_all() {
+    if BENCH_COUNTERS && k.num_cores() > 1 && k.holds_all() {
         counters::entry_all();
     }
 }
@@ -239,15 +239,19 @@ enum Quick {
 }
 
 fn is_debug_call(k: &Kernel<'_>, caller: TcbRef, cause: Cause) -> bool {
-    cause == Cause::Syscall && syscall::is_debug_call(k.get(caller.context()).x[7] as i64)
+    cause == Cause::Syscall && syscall::is_debug_call(number(k, caller))
+}
+
+/// The number of its system call.
+fn number(k: &Kernel<'_>, caller: TcbRef) -> i64 {
+    k.get(caller.context()).x[7] as i64
 }
 
 /// Entries that cost the thread nothing: debug calls, the first use of floating point, and faults that are none.
 fn quick(k: &mut Kernel<'_>, caller: TcbRef, cause: Cause) -> Option<Quick> {
     match cause {
         Cause::Syscall if is_debug_call(k, caller, cause) => {
-            let number = k.get(caller.context()).x[7] as i64;
-            debug::call(k, caller, number);
+            debug::call(k, caller, number(k, caller));
             Some(Quick::Resume)
         }
         Cause::FpuAccess if !k.get(caller).is_fpu_disabled() => {

@@ -365,7 +365,7 @@ pub fn is_debug_call(number: i64) -> bool {
         d::HALT | d::CAP_IDENTIFY | d::SNAPSHOT | d::NAME_THREAD => config::DEBUG_BUILD,
         d::SEND_IPI | d::GET_THREAD_AFFINITY => config::DEBUG_BUILD && config::SMP,
         d::BENCHMARK_RESET_LOG => config::TRACK_MASKED || config::BENCH_COUNTERS,
-        d::BENCHMARK_FINALIZE_LOG => config::TRACK_MASKED,
+        d::BENCHMARK_FINALIZE_LOG | d::BENCHMARK_MODES => config::TRACK_MASKED,
         d::BENCHMARK_COUNTERS => config::BENCH_COUNTERS,
         _ => false,
     }

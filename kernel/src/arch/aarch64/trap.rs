@@ -22,7 +22,7 @@ use crate::{
 
 /// What trap entry and exit need of each core. Only that core reads or writes its own; atomics, because the assembly
 /// does so too.
-#[repr(C, align(64))]
+#[repr(C, align(128))]
 struct Block {
     /// Address of the current thread's context.
     context: AtomicUsize,
