@@ -16,6 +16,7 @@ use core::{
 };
 
 use mcs::{Refill, Refills, RefillsRef, TreeLinks};
+use sel4_abi::IpcBuffer;
 
 use crate::{
     arch,
@@ -158,6 +159,11 @@ impl Kernel<'_> {
         self.held.contains(core)
     }
 
+    /// How many locks are held.
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
     pub fn holds_all(&self) -> bool {
         self.held == machine().all_cores()
     }
@@ -183,7 +189,7 @@ impl Kernel<'_> {
     }
 
     fn unlock(&self) {
-        masked::released(self.me, self.locked_at);
+        masked::released(self, self.locked_at);
         for core in self.held.iter() {
             self.system().locks[core.index()].release();
             arch::interleave();
@@ -192,7 +198,7 @@ impl Kernel<'_> {
 
     /// This core has looked, under way, and nobody waits for it or its locks.
     pub fn looked(&mut self) {
-        masked::released(self.me, self.locked_at);
+        masked::released(self, self.locked_at);
         masked::end(self.me);
         masked::begin(self.me);
         self.locked_at = masked::locked();
@@ -369,7 +375,7 @@ impl Kernel<'_> {
 
     /// Reads a word of memory that user level may write at any moment.
     pub fn read_user_word(&self, words: UserWords, index: usize) -> u64 {
-        assert!(index < words.count);
+        assert!(index < UserWords::COUNT);
         let word = words.base.as_ptr().wrapping_add(index);
         // SAFETY: a `UserWords` lies within a frame that a capability names, and no reference leads there.
         let word = unsafe { AtomicU64::from_ptr(word) };
@@ -379,7 +385,7 @@ impl Kernel<'_> {
 
     /// Writes such a word.
     pub fn write_user_word(&mut self, words: UserWords, index: usize, value: u64) {
-        assert!(index < words.count);
+        assert!(index < UserWords::COUNT);
         let word = words.base.as_ptr().wrapping_add(index);
         // SAFETY: as in `read_user_word`.
         let word = unsafe { AtomicU64::from_ptr(word) };
@@ -390,29 +396,30 @@ impl Kernel<'_> {
     /// read it.
     pub fn clear(&mut self, base: PhysAddr, bytes: u64) {
         // SAFETY: the caller decoded an untyped without children that covers the range; no reference into it exists.
-        unsafe { arch::clear_memory(arch::to_virtual(base), bytes as usize) };
-        arch::clean_to_poc(arch::to_virtual(base), bytes as usize);
+        unsafe { arch::clear_to_poc(arch::to_virtual(base), bytes as usize) };
     }
 }
 
-/// Words of user memory, in the physical window.
+/// The words of an IPC buffer: user memory, in the physical window.
 #[derive(Clone, Copy)]
 pub struct UserWords {
     base: NonNull<u64>,
-    count: usize,
 }
 
 impl UserWords {
-    /// `count` words from a physical address inside a frame that a capability names.
-    pub fn new(base: PhysAddr, count: usize) -> Self {
+    pub const COUNT: usize = size_of::<IpcBuffer>() / size_of::<u64>();
+
+    /// So many words from a physical address inside a frame that a capability names.
+    #[inline]
+    pub fn new(base: PhysAddr) -> Self {
         let base = NonNull::new(arch::to_virtual(base) as *mut u64).expect("window address");
-        Self { base, count }
+        Self { base }
     }
 
     /// Where a word is. For whoever plays user level on the development machine.
     #[cfg(not(target_os = "none"))]
     pub fn address(self, index: usize) -> usize {
-        assert!(index < self.count);
+        assert!(index < Self::COUNT);
         self.base.as_ptr().wrapping_add(index).addr()
     }
 }

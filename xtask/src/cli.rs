@@ -178,11 +178,22 @@ pub(crate) struct Mutants {
     pub(crate) seconds: Option<u64>,
 }
 
+/// Which locks an entry of the kernel takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Locks {
+    /// Those of the cores whose objects it touches.
+    #[default]
+    Default,
+    /// All, as under one big lock.
+    All,
+}
+
 /// What is shown of the figures, and where else they go.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bench {
     pub(crate) filter: Option<String>,
     pub(crate) cores: Option<u32>,
+    pub(crate) locks: Locks,
     pub(crate) json: Option<PathBuf>,
     pub(crate) compare: Option<PathBuf>,
     pub(crate) check: bool,
@@ -281,6 +292,7 @@ struct Options {
     calls: Option<u64>,
     real_time: bool,
     json: Option<PathBuf>,
+    locks: Locks,
     compare: Option<PathBuf>,
     check: bool,
     doc: bool,
@@ -308,7 +320,12 @@ fn allowed(topic: Topic) -> (&'static [&'static str], usize) {
         ),
         Topic::Test => (&["release", "config", "jobs", "list"], 2),
         Topic::Conformance => (&["jobs"], 0),
-        Topic::Bench => (&["cores", "json", "compare", "check", "doc", "profile"], 1),
+        Topic::Bench => (
+            &[
+                "cores", "locks", "json", "compare", "check", "doc", "profile",
+            ],
+            1,
+        ),
         Topic::Matrix => (&["smoke", "restart", "jobs", "timeout"], 1),
         Topic::Sim => (
             &[
@@ -458,6 +475,14 @@ impl Options {
             "real-time" => self.real_time = true,
             "json" => self.json = Some(parser.value()?.into()),
             "compare" => self.compare = Some(parser.value()?.into()),
+            "locks" => {
+                let name = parser.value()?.string()?;
+                self.locks = match name.as_str() {
+                    "default" => Locks::Default,
+                    "all" => Locks::All,
+                    _ => return Err(unknown("way to lock", &name, ["default", "all"])),
+                };
+            }
             "check" => self.check = true,
             "doc" => self.doc = true,
             "profile" => self.profile = true,
@@ -526,6 +551,7 @@ impl Options {
             Topic::Bench => Command::Bench(Bench {
                 filter: self.words.into_iter().next(),
                 cores: self.machine.cores,
+                locks: self.locks,
                 json: self.json,
                 compare: self.compare,
                 check: self.check,
@@ -697,10 +723,11 @@ mod tests {
 
     #[test]
     fn bench_takes_every_option() {
-        let line = "bench call --cores 4 --json a --compare b --check --doc --profile";
+        let line = "bench call --cores 4 --locks all --json a --compare b --check --doc --profile";
         let expected = Bench {
             filter: Some("call".into()),
             cores: Some(4),
+            locks: Locks::All,
             json: Some("a".into()),
             compare: Some("b".into()),
             check: true,
@@ -708,7 +735,11 @@ mod tests {
             profile: true,
         };
         assert_eq!(parse_line(line).unwrap(), Command::Bench(expected));
-        assert!(mistake("bench --locks all").contains("--compare"));
+        assert_eq!(
+            parse_line("bench --locks default").unwrap(),
+            Command::Bench(Bench::default())
+        );
+        assert!(mistake("bench --locks some").contains("default, all"));
     }
 
     #[test]

@@ -146,6 +146,7 @@ figures beside the project's aims and seL4's. Everything is measured each time, 
 FILTER is a part of the names of the figures to print. docs/performance.md says what each means.
 
     --cores N            measure on one machine, with this number of cores
+    --locks all          a kernel whose entries take all locks, as under one big lock; default: the ordinary one
     --json FILE          write the figures into a file too, all of them
     --compare FILE       print what has changed against a file that --json wrote
     --check              fail if a figure is above its aim; else that is only said

@@ -62,9 +62,7 @@ fn pack(queue: WaitQueue, state: u64, home: CoreId) -> (u64, u64) {
 }
 
 fn unpack(head: u64, tail: u64) -> WaitQueue {
-    let tcb = |word: u64| {
-        TcbRef::from_address_opt((word & ADDRESS_MASK) as usize)
-    };
+    let tcb = |word: u64| TcbRef::from_address_opt((word & ADDRESS_MASK) as usize);
     WaitQueue {
         head: tcb(head),
         tail: tcb(tail),

@@ -22,7 +22,7 @@ use crate::{
 
 /// What trap entry and exit need of each core. Only that core reads or writes its own; atomics, because the assembly
 /// does so too.
-#[repr(C, align(64))]
+#[repr(C, align(128))]
 struct Block {
     /// Address of the current thread's context.
     context: AtomicUsize,
@@ -100,7 +100,8 @@ global_asm!(
     elr = const offset_of!(exception::Registers, elr),
     esr = const offset_of!(exception::Registers, esr),
     class_svc = const CLASS_SVC,
-    synchronous = sym handle_synchronous,
+    syscall = sym handle_syscall,
+    exception = sym handle_exception,
     interrupt = sym handle_interrupt,
     serror = sym handle_serror,
     fatal = sym exception::handle_fatal,
@@ -156,7 +157,6 @@ fn cause(syndrome: u64, address: u64) -> Cause {
     let class = syndrome >> 26 & 0x3f;
     let syndrome = syndrome as u32;
     match class {
-        CLASS_SVC => Cause::Syscall,
         CLASS_DATA_ABORT => Cause::DataAbort { address, syndrome },
         CLASS_INSTRUCTION_ABORT => Cause::InstructionAbort { address, syndrome },
         CLASS_FPU => Cause::FpuAccess,
@@ -165,18 +165,16 @@ fn cause(syndrome: u64, address: u64) -> Cause {
 }
 
 /// Not zero where `trap.s` need not load but x0 to x18, x29 and x30.
-extern "C" fn handle_synchronous(syndrome: u64, address: u64) -> u64 {
-    match cause(syndrome, address) {
-        Cause::Syscall => u64::from(fast::syscall(this_core()) == Exit::Same),
-        cause => {
-            entry::enter(this_core(), cause);
-            0
-        }
-    }
+extern "C" fn handle_syscall() -> u64 {
+    u64::from(fast::syscall(this_core()) == Exit::Same)
+}
+
+extern "C" fn handle_exception(syndrome: u64, address: u64) {
+    fast::exception(this_core(), cause(syndrome, address));
 }
 
 extern "C" fn handle_interrupt() {
-    entry::enter(this_core(), Cause::Interrupt);
+    fast::interrupt(this_core());
 }
 
 /// An error that the memory system reported late. The thread that runs gets the exception, unless the syndrome says
