@@ -31,7 +31,7 @@ pub fn resolve(
             return Err(mismatch(node, bits, bits_left));
         }
         let index = (bits << node.guard_size) >> (WORD_BITS - node.radix);
-        let slot = node.base.nth(index as usize);
+        let slot = node.base.in_table(index as usize);
         bits_left -= level_bits;
         if bits_left == 0 {
             return Ok((slot, 0));

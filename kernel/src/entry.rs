@@ -16,7 +16,7 @@ use crate::{
     fault::Fault,
     invoke::Leave,
     ipc, irq, masked,
-    object::TcbRef,
+    object::{TcbRef, ThreadState},
     reach, sched,
     smp::stop::{self, Queued, Stopper},
     syscall,
@@ -93,7 +93,27 @@ fn enter_once(me: CoreId, cause: Cause) -> bool {
     // What is judged is what the thread used before this entry. The wait for the locks is charged too, but an entry
     // is not abandoned for it: a wait longer than a slice would be started again for ever.
     let entered = arch::counter();
-    let mut k = Kernel::lock_own(system(), me);
+    let k = Kernel::lock_own(system(), me);
+    with_own_lock(k, cause, interrupt, entered)
+}
+
+/// Goes on after a short cut that has done nothing, with this core's lock. `entered` is from before that was taken.
+#[inline(never)]
+pub fn enter_locked(k: Kernel<'_>, cause: Cause, entered: u64) {
+    let me = k.me();
+    // Whoever asks for something holds this lock, and will find it set.
+    k.flags(me).will_look.store(true, Ordering::Relaxed);
+    let runs = with_own_lock(k, cause, None, entered);
+    masked::end(me);
+    if !runs {
+        arch::wait_for_interrupt();
+        enter(me, Cause::Interrupt);
+    }
+}
+
+/// The rest of an entry.
+fn with_own_lock(mut k: Kernel<'_>, cause: Cause, interrupt: Option<u32>, entered: u64) -> bool {
+    let me = k.me();
     masked::set_reason(&k, k.this().current, cause);
     let Some(caller) = k.this().current else {
         k = k.secure(|k| reach::interrupt(k, interrupt));
@@ -174,6 +194,8 @@ fn enter_once(me: CoreId, cause: Cause) -> bool {
         k = Kernel::lock_all(system(), me);
         // The wait was caused by this thread's call, and is charged to it.
         sched::time::stamp(&mut k);
+        // It begins anew, perhaps with another capability: one that is no method of an object leaves the state as it is.
+        k.get_mut(caller).state = ThreadState::Running;
     }
 }
 

@@ -11,7 +11,7 @@ use sel4_abi::{CapRights, cap_type as t};
 use super::{Asid, Cap, FrameRights, IrqLine, Mapping, PageSize, ZombieKind};
 use crate::{
     arch,
-    object::{ObjRef, Object, SlotRef},
+    object::{EndpointRef, ObjRef, Object, ReplyRef, SlotRef, TableRef},
     types::{CoreId, PhysAddr},
 };
 
@@ -273,6 +273,28 @@ impl RawCap {
                 Cap::Null
             }
         }
+    }
+
+    /// The parts of a capability to an endpoint.
+    #[inline(always)]
+    pub fn as_endpoint(self) -> Option<(EndpointRef, u64, CapRights)> {
+        let Self(badge, w1) = self;
+        (w1 >> TYPE_SHIFT == t::ENDPOINT).then(|| (object(w1), badge, rights(w1)))
+    }
+
+    /// The root and the identifier of a capability to a VSpace that has one.
+    #[inline(always)]
+    pub fn as_vspace(self) -> Option<(TableRef, Asid)> {
+        let Self(w0, w1) = self;
+        let asid = Asid::new(w0 as u16)?;
+        (w1 >> TYPE_SHIFT == t::VSPACE).then(|| (object(w1), asid))
+    }
+
+    /// The object of a capability to a reply object.
+    #[inline(always)]
+    pub fn as_reply(self) -> Option<ReplyRef> {
+        let Self(_, w1) = self;
+        (w1 >> TYPE_SHIFT == t::REPLY).then(|| object(w1))
     }
 
     /// The type number, as `DebugCapIdentify` reports it.

@@ -32,6 +32,9 @@ pub struct ObjRef<T> {
 ///
 /// It is sealed to this crate: the token dereferences references to these types only.
 pub trait Object: Sized {
+    /// Where the value is from the address that references to it hold.
+    const OFFSET: usize = 0;
+
     /// Where the home of an object is, if a core's lock guards it: none for structure, and for what is made of words.
     fn home(_object: ObjRef<Self>) -> Option<ObjRef<Home>> {
         None
@@ -76,9 +79,33 @@ impl<T> ObjRef<T> {
     pub const fn address(self) -> usize {
         self.address.get()
     }
+
+    /// A part of an object that is aligned to its size, which is more than `offset`. The address is not null either, and
+    /// the compiler knows.
+    #[inline(always)]
+    fn part<U>(self, offset: usize) -> ObjRef<U> {
+        ObjRef {
+            address: self.address | offset,
+            _type: PhantomData,
+        }
+    }
+}
+
+impl<T: Object> ObjRef<T> {
+    /// Where the value is. Only [`crate::access`] follows it.
+    #[inline(always)]
+    pub(crate) fn pointer(self) -> *mut T {
+        (self.address.get() + T::OFFSET) as *mut T
+    }
 }
 
 impl SlotRef {
+    /// The slot at `index` in the table that begins here. Tables are aligned to their size.
+    #[inline(always)]
+    pub fn in_table(self, index: usize) -> Self {
+        self.part(index * size_of::<crate::cap::Slot>())
+    }
+
     /// The slot `index` places after this one in its table.
     #[inline]
     pub fn nth(self, index: usize) -> Self {

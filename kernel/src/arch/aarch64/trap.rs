@@ -15,6 +15,7 @@ use super::exception;
 use crate::{
     config::{DEBUG_BUILD, MAX_NUM_NODES},
     entry::{self, Cause},
+    fast::{self, Exit},
     object::{Context, ObjRef},
     types::CoreId,
 };
@@ -163,8 +164,15 @@ fn cause(syndrome: u64, address: u64) -> Cause {
     }
 }
 
-extern "C" fn handle_synchronous(syndrome: u64, address: u64) {
-    entry::enter(this_core(), cause(syndrome, address));
+/// Not zero where `trap.s` need not load but x0 to x18, x29 and x30.
+extern "C" fn handle_synchronous(syndrome: u64, address: u64) -> u64 {
+    match cause(syndrome, address) {
+        Cause::Syscall => u64::from(fast::syscall(this_core()) == Exit::Same),
+        cause => {
+            entry::enter(this_core(), cause);
+            0
+        }
+    }
 }
 
 extern "C" fn handle_interrupt() {
