@@ -391,8 +391,7 @@ impl Kernel<'_> {
     /// read it.
     pub fn clear(&mut self, base: PhysAddr, bytes: u64) {
         // SAFETY: the caller decoded an untyped without children that covers the range; no reference into it exists.
-        unsafe { arch::clear_memory(arch::to_virtual(base), bytes as usize) };
-        arch::clean_to_poc(arch::to_virtual(base), bytes as usize);
+        unsafe { arch::clear_to_poc(arch::to_virtual(base), bytes as usize) };
     }
 }
 

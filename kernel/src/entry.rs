@@ -73,8 +73,7 @@ pub fn start_core(me: CoreId) {
     sched::time::stamp_unaccounted(&mut k);
     k.this_mut().reprogram = true;
     if !leave(k, None) {
-        arch::wait_for_interrupt();
-        enter(me, Cause::Interrupt);
+        idle(me);
     }
 }
 
@@ -106,9 +105,14 @@ pub fn enter_locked(k: Kernel<'_>, cause: Cause, entered: u64) {
     let runs = with_own_lock(k, cause, None, entered);
     masked::end(me);
     if !runs {
-        arch::wait_for_interrupt();
-        enter(me, Cause::Interrupt);
+        idle(me);
     }
+}
+
+/// The core has nothing to run, and has released everything. Returns when a thread is to run.
+pub fn idle(me: CoreId) {
+    arch::wait_for_interrupt();
+    enter(me, Cause::Interrupt);
 }
 
 /// The rest of an entry.
@@ -138,12 +142,10 @@ fn with_own_lock(mut k: Kernel<'_>, cause: Cause, interrupt: Option<u32>, entere
     sched::time::stamp_at(&mut k, entered);
     k = k.secure(|k| reach::entry(k, caller, cause, interrupt));
     count(&k);
-    let funded = sched::time::check_budget(&mut k);
-    if funded {
-        sched::time::stamp(&mut k);
-    } else {
-        // The thread may wait in the release queue by now, where its refills must not change.
-        sched::time::stamp_unaccounted(&mut k);
+    let funded = sched::time::is_funded(&k);
+    sched::time::stamp(&mut k);
+    if !funded {
+        sched::time::check_budget(&mut k);
     }
     if cause == Cause::Interrupt {
         // The thread is between two instructions, so nothing is abandoned for the wait: it is judged by that too.

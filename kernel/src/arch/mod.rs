@@ -21,7 +21,7 @@ use host as machine;
 
 pub use machine::{
     Gic, UserRoot, allow_user_fpu, asid_bits, clean_invalidate_to_poc, clean_to_poc, clean_to_pou,
-    clear_memory, completion_barrier, copy_memory, counter, counter_frequency, cycles,
+    clear_to_poc, completion_barrier, copy_memory, counter, counter_frequency, cycles,
     device_barrier, halt, interleave, interrupt_pending, invalidate_asid, invalidate_page,
     invalidate_to_poc, invalidation_barrier, load_fpu, load_user_root, physical_address_bits,
     publish, ring, save_fpu, send_event, set_current_context, set_timer, stack_peak, table_barrier,

@@ -248,6 +248,11 @@ impl Slot {
     }
 
     #[inline]
+    pub fn raw_mut(&mut self) -> &mut RawCap {
+        &mut self.raw
+    }
+
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.raw.is_null()
     }

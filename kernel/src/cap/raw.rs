@@ -11,7 +11,7 @@ use sel4_abi::{CapRights, cap_type as t};
 use super::{Asid, Cap, FrameRights, IrqLine, Mapping, PageSize, ZombieKind};
 use crate::{
     arch,
-    object::{EndpointRef, ObjRef, Object, ReplyRef, SlotRef, TableRef},
+    object::{EndpointRef, NotificationRef, ObjRef, Object, ReplyRef, SlotRef, TableRef},
     types::{CoreId, PhysAddr},
 };
 
@@ -282,6 +282,13 @@ impl RawCap {
         (w1 >> TYPE_SHIFT == t::ENDPOINT).then(|| (object(w1), badge, rights(w1)))
     }
 
+    /// The parts of a capability to a notification.
+    #[inline(always)]
+    pub fn as_notification(self) -> Option<(NotificationRef, u64, CapRights)> {
+        let Self(badge, w1) = self;
+        (w1 >> TYPE_SHIFT == t::NOTIFICATION).then(|| (object(w1), badge, rights(w1)))
+    }
+
     /// The root and the identifier of a capability to a VSpace that has one.
     #[inline(always)]
     pub fn as_vspace(self) -> Option<(TableRef, Asid)> {
@@ -295,6 +302,18 @@ impl RawCap {
     pub fn as_reply(self) -> Option<ReplyRef> {
         let Self(_, w1) = self;
         (w1 >> TYPE_SHIFT == t::REPLY).then(|| object(w1))
+    }
+
+    /// Of a frame or table: changes where it is mapped, and nothing else.
+    #[inline]
+    pub fn set_mapping(&mut self, mapping: Option<Mapping>) {
+        self.0 = pack_mapping(mapping);
+    }
+
+    /// Of an untyped: changes where its free memory begins, and nothing else.
+    #[inline]
+    pub fn set_free(&mut self, free: u64) {
+        self.0 = free;
     }
 
     /// The type number, as `DebugCapIdentify` reports it.

@@ -1,5 +1,6 @@
-//! The end of a short cut that hands its scheduling context on: the other thread becomes the live one.
+//! The end of a short cut: who runs next.
 
+use super::{Exit, Short};
 use crate::{
     access::Kernel,
     arch,
@@ -8,22 +9,40 @@ use crate::{
     sched, vspace,
 };
 
-/// Whether the scheduler would go from `from`, which is about to wait, straight to `to`, which gets its context.
+/// Whether the running thread may begin to wait and the scheduler would go straight to `to`, which can run.
 #[inline(always)]
-pub(super) fn may_switch(k: &Kernel<'_>, from: TcbRef, to: TcbRef, sc: ScRef) -> bool {
+pub(super) fn may_follow(k: &Kernel<'_>, from: TcbRef, to: TcbRef) -> bool {
     let priority = k.get(to).priority;
-    (priority >= k.get(from).priority
-        || k.this()
-            .ready
-            .highest_priority()
-            .is_none_or(|highest| highest <= priority))
-        && k.get(sc).yield_from.is_none()
+    may_wait(k)
         && k.get(to).yield_to.is_none()
+        && (priority >= k.get(from).priority
+            || k.this()
+                .ready
+                .highest_priority()
+                .is_none_or(|highest| highest <= priority))
 }
 
-/// Makes `to` the live thread. All that `from` has to leave is left.
+/// Whether nobody waits for the result of a YieldTo that ends when the running thread waits.
 #[inline(always)]
-pub(super) fn switch(k: &mut Kernel<'_>, from: TcbRef, to: TcbRef) {
+pub(super) fn may_wait(k: &Kernel<'_>) -> bool {
+    k.this()
+        .current_sc
+        .is_some_and(|sc| k.get(sc).yield_from.is_none())
+}
+
+/// Whether a thread that waits here can run with its own scheduling context as soon as it is woken: its context, if so.
+#[inline(always)]
+pub(super) fn wakeable(k: &Kernel<'_>, tcb: TcbRef, now: u64) -> Option<ScRef> {
+    let sc = k.get(tcb).sc?;
+    if SMP && k.get(sc.core()).get() != k.me() {
+        return None;
+    }
+    (!k.get(sc).sporadic && sched::context::has_budget_at(k, sc, now)).then_some(sc)
+}
+
+/// Makes `to` the live thread, with the context that pays already. All that `from` has to leave is left.
+#[inline(always)]
+pub(super) fn lend_core(k: &mut Kernel<'_>, from: TcbRef, to: TcbRef) {
     arch::completion_barrier();
     if k.this().fpu_owner == Some(from) {
         sched::unload_fpu(k, from);
@@ -42,4 +61,35 @@ pub(super) fn switch(k: &mut Kernel<'_>, from: TcbRef, to: TcbRef) {
     if k.get(to).wants_fpu() {
         sched::load_fpu(k, to);
     }
+}
+
+/// The running thread, which can go on, has woken another one: the better of them runs. `turn` says that the other one
+/// takes its turn behind its equals even where it is worse (signals); a message's receiver goes before them.
+#[inline(always)]
+pub(super) fn compete(k: &mut Kernel<'_>, current: TcbRef, woken: TcbRef, turn: bool) -> Exit {
+    let (running, priority) = (k.get(current).priority, k.get(woken).priority);
+    if priority > running {
+        sched::enqueue_front(k, current);
+        sched::switch_to(k, Some(woken));
+        return Exit::Any;
+    }
+    if turn || priority == running {
+        sched::enqueue_back(k, woken);
+    } else {
+        sched::enqueue_front(k, woken);
+    }
+    Exit::Same
+}
+
+/// The best ready thread, if there is one that goes on as it is.
+#[inline(always)]
+pub(super) fn next(k: &Kernel<'_>) -> Option<TcbRef> {
+    let (_, tcb) = k.this().ready.highest()?;
+    Some(tcb)
+}
+
+/// The running thread waits, and the best ready one, if there is one, runs.
+pub(super) fn next_runs(k: &mut Kernel<'_>, next: TcbRef) -> Short {
+    sched::switch_to(k, Some(next));
+    Some(Exit::Any)
 }

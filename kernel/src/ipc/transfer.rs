@@ -99,6 +99,23 @@ fn words_and_caps(
     receiver: TcbRef,
 ) -> MessageInfo {
     let info = MessageInfo(k.get(sender.context()).x[1]);
+    if !needs_buffer(info) {
+        let length = words(k, sender, receiver, info.length());
+        return MessageInfo::new(info.label(), 0, 0, length as u64);
+    }
+    rest_of_message(k, sender, endpoint, can_grant, receiver, info)
+}
+
+/// A message of which a part goes through the IPC buffers.
+#[inline(never)]
+fn rest_of_message(
+    k: &mut Kernel<'_>,
+    sender: TcbRef,
+    endpoint: Option<EndpointRef>,
+    can_grant: bool,
+    receiver: TcbRef,
+    info: MessageInfo,
+) -> MessageInfo {
     let length = words(k, sender, receiver, info.length());
     let (mut unwrapped, mut extra) = (0, 0);
     if can_grant

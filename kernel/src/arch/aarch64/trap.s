@@ -79,15 +79,14 @@ trap_vectors:
     .balign 64
 trap_synchronous:
     trap_save
-    // After SVC the address of the instruction itself is what a restart needs; otherwise ELR is that already.
     mrs     x0, esr_el1
-    sub     x7, x1, #4
     lsr     x8, x0, #26
     cmp     x8, #{class_svc}
-    csel    x7, x7, x1, eq
+    b.ne    trap_exception
+    // ELR is behind the SVC, which is what a restart needs.
+    sub     x7, x1, #4
     str     x7, [x6, #{fault_ip}]
-    mrs     x1, far_el1
-    bl      {synchronous}
+    bl      {syscall}
     cbz     x0, trap_return
 
 // Goes back to the same thread: what compiled code keeps is as it was, and so are the system registers.
@@ -109,6 +108,12 @@ trap_synchronous:
     eret
     dsb     nsh
     isb
+
+trap_exception:
+    str     x1, [x6, #{fault_ip}]
+    mrs     x1, far_el1
+    bl      {exception}
+    b       trap_return
 
     .balign 64
 trap_interrupt:
