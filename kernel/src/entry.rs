@@ -51,17 +51,26 @@ const FPU_TRAP_SYNDROME: u32 = (0x07 << 26) | (1 << 25) | (1 << 24) | (0xe << 20
 /// Handles one trap from user level, or from the idle loop. Returns when a thread is to run; its registers are where
 /// the trap exit looks for them.
 pub fn enter(me: CoreId, cause: Cause) {
-    let mut cause = cause;
-    loop {
-        masked::begin(me);
-        let runs = enter_once(me, cause);
+    masked::begin(me);
+    // Before anything is decided, and before any lock: an interrupt is acknowledged once, whatever happens later.
+    let interrupt = match cause {
+        Cause::Interrupt => irq::acknowledge(me),
+        _ => None,
+    };
+    enter_acknowledged(me, cause, interrupt);
+}
+
+/// The same where the interrupt, if there was one, has been taken from the controller.
+pub fn enter_acknowledged(me: CoreId, cause: Cause, interrupt: Option<u32>) {
+    let (mut cause, mut interrupt) = (cause, interrupt);
+    while !enter_once(me, cause, interrupt) {
         masked::end(me);
-        if runs {
-            return;
-        }
         arch::wait_for_interrupt();
+        masked::begin(me);
         cause = Cause::Interrupt;
+        interrupt = irq::acknowledge(me);
     }
+    masked::end(me);
 }
 
 /// The first dispatch of a core after it has been initialised.
@@ -73,19 +82,12 @@ pub fn start_core(me: CoreId) {
     sched::time::stamp_unaccounted(&mut k);
     k.this_mut().reprogram = true;
     if !leave(k, None) {
-        arch::wait_for_interrupt();
-        enter(me, Cause::Interrupt);
+        idle(me);
     }
 }
 
 /// One entry: whether a thread runs now.
-fn enter_once(me: CoreId, cause: Cause) -> bool {
-    // Before anything is decided, and before any lock: an interrupt is acknowledged once, whatever happens later.
-    let interrupt = if cause == Cause::Interrupt {
-        irq::acknowledge(me)
-    } else {
-        None
-    };
+fn enter_once(me: CoreId, cause: Cause, interrupt: Option<u32>) -> bool {
     // From now on other cores need not ring this one: it will look before it leaves.
     system().flags[me.index()]
         .will_look
@@ -93,7 +95,32 @@ fn enter_once(me: CoreId, cause: Cause) -> bool {
     // What is judged is what the thread used before this entry. The wait for the locks is charged too, but an entry
     // is not abandoned for it: a wait longer than a slice would be started again for ever.
     let entered = arch::counter();
-    let mut k = Kernel::lock_own(system(), me);
+    let k = Kernel::lock_own(system(), me);
+    with_own_lock(k, cause, interrupt, entered)
+}
+
+/// Goes on after a short cut that has done nothing, with this core's lock. `entered` is from before that was taken.
+#[inline(never)]
+pub fn enter_locked(k: Kernel<'_>, cause: Cause, interrupt: Option<u32>, entered: u64) {
+    let me = k.me();
+    // Whoever asks for something holds this lock, and will find it set.
+    k.flags(me).will_look.store(true, Ordering::Relaxed);
+    let runs = with_own_lock(k, cause, interrupt, entered);
+    masked::end(me);
+    if !runs {
+        idle(me);
+    }
+}
+
+/// The core has nothing to run, and has released everything. Returns when a thread is to run.
+pub fn idle(me: CoreId) {
+    arch::wait_for_interrupt();
+    enter(me, Cause::Interrupt);
+}
+
+/// The rest of an entry.
+fn with_own_lock(mut k: Kernel<'_>, cause: Cause, interrupt: Option<u32>, entered: u64) -> bool {
+    let me = k.me();
     masked::set_reason(&k, k.this().current, cause);
     let Some(caller) = k.this().current else {
         k = k.secure(|k| reach::interrupt(k, interrupt));
@@ -118,12 +145,10 @@ fn enter_once(me: CoreId, cause: Cause) -> bool {
     sched::time::stamp_at(&mut k, entered);
     k = k.secure(|k| reach::entry(k, caller, cause, interrupt));
     count(&k);
-    let funded = sched::time::check_budget(&mut k);
-    if funded {
-        sched::time::stamp(&mut k);
-    } else {
-        // The thread may wait in the release queue by now, where its refills must not change.
-        sched::time::stamp_unaccounted(&mut k);
+    let funded = sched::time::is_funded(&k);
+    sched::time::stamp(&mut k);
+    if !funded {
+        sched::time::check_budget(&mut k);
     }
     if cause == Cause::Interrupt {
         // The thread is between two instructions, so nothing is abandoned for the wait: it is judged by that too.
@@ -276,7 +301,17 @@ fn act(k: &mut Kernel<'_>, caller: TcbRef, cause: Cause) -> Result<(), Leave> {
 }
 
 /// Schedules, answers what other cores want of this one, and releases everything: whether a thread runs now.
-fn leave(mut k: Kernel<'_>, stopper: Option<Stopper>) -> bool {
+fn leave(k: Kernel<'_>, stopper: Option<Stopper>) -> bool {
+    if stopper.is_none() && sched::goes_on(&k) {
+        k.flags(k.me()).will_look.store(false, Ordering::Relaxed);
+        k.release();
+        return true;
+    }
+    look_and_leave(k, stopper)
+}
+
+#[inline(never)]
+fn look_and_leave(mut k: Kernel<'_>, stopper: Option<Stopper>) -> bool {
     let me = k.me();
     let mut stopper = stopper;
     if let Some(holder) = &mut stopper {
