@@ -174,7 +174,9 @@ pub unsafe extern "C" fn qemu_plugin_install(
     let arguments: Vec<String> = (0..usize::try_from(count).unwrap_or(0))
         .map(|index| {
             // SAFETY: there are so many.
-            let argument = unsafe { *arguments.add(index) };
+            let argument = unsafe { arguments.add(index) };
+            // SAFETY: and each is there.
+            let argument = unsafe { *argument };
             // SAFETY: each is a string.
             let argument = unsafe { CStr::from_ptr(argument) };
             argument.to_string_lossy().into_owned()
@@ -223,7 +225,7 @@ extern "C" fn initialised(_id: u64, _core: c_uint) {
     // SAFETY: in the callback in which QEMU offers it.
     let array = unsafe { qemu_plugin_get_registers() };
     // SAFETY: GLib's array, which is ours now and is kept.
-    let (data, length) = unsafe { ((*array).data, (*array).length) };
+    let Array { data, length } = unsafe { array.read() };
     // SAFETY: it has so many.
     let all = unsafe { std::slice::from_raw_parts(data, length as usize) };
     let register = all.iter().find(|description| {
