@@ -205,7 +205,8 @@ fn with_own_lock(mut k: Kernel<'_>, cause: Cause, interrupt: Option<u32>, entere
 }
 
 /// For the benchmark: this entry has its locks.
-fn count(k: &Kernel<'_>) {
+#[inline(always)]
+pub fn count(k: &Kernel<'_>) {
     if BENCH_COUNTERS && k.num_cores() > 1 && k.holds_all() {
         counters::entry_all();
     }

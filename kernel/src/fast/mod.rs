@@ -91,6 +91,7 @@ pub fn interrupt(me: CoreId) {
         && let Some(current) = undisturbed(&k, entered)
         && notification::interrupt(&mut k, current, intid, entered).is_some()
     {
+        entry::count(&k);
         k.release_quietly();
         masked::end(me);
         return;
@@ -111,6 +112,7 @@ fn enter(
             if let Some(caller) = undisturbed(&k, entered)
                 && let Some(exit) = attempt(&mut k, caller, entered)
             {
+                entry::count(&k);
                 k.release_quietly();
                 masked::end(me);
                 if exit == Exit::Idle {
