@@ -2,14 +2,14 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use sel4_abi::{Invocation as I, Syscall, slot};
+use sel4_abi::{CapRights, Invocation as I, Syscall, slot};
 use tern_kernel::fault::Fault;
 use tern_kernel::object::ThreadState;
 use tern_kernel::types::CoreId;
 use tern_sim::machine::Stop;
 use tern_sim::op::{Call, Op};
 use tern_sim::run::{Driver, Step, stage};
-use tern_sim::world::{Ram, World};
+use tern_sim::world::{DEPTH, Ram, World};
 
 /// Budget and period in microseconds of a context that is not round robin, and the period in ticks.
 const BUDGET: [u64; 2] = [30, 400];
@@ -347,4 +347,35 @@ fn who_is_next_does_not_pay_for_the_caller() {
     story.settle(1);
     assert_eq!(story.driver.inspect().core(CoreId(1)).ready.highest(), next);
     (0..2).for_each(|core| story.settle(core));
+}
+
+/// A call waits for another core to stop, and meanwhile somebody deletes the capability that it invokes. It is answered
+/// with an error, and is over with that.
+#[test]
+fn a_call_that_fails_after_a_wait_is_over() {
+    let mut story = Story::new(3);
+    for thread in [0, 3, 4, 5, 6] {
+        story.suspend(thread);
+    }
+    (1..3).for_each(|core| story.settle(core));
+    let (copy, original) = (story.world.scratch.start, story.tcb(1));
+    let root = slot::INIT_THREAD_CNODE;
+    let words = [copy, DEPTH, original, DEPTH, CapRights::all().bits()];
+    story.root(&Call::invoke(root, I::CNodeCopy, &[root], &words));
+    let context = story.driver.machine().context(0).expect("the root task");
+    let next_ip = |story: &Story| story.driver.inspect().get(context).next_ip;
+    let before = next_ip(&story);
+    story.driver.machine().set_interleaving(true);
+    story.act(0, Op::Call(Call::invoke(copy, I::TcbSuspend, &[], &[])));
+    while story.driver.take(&Step::Go { core: 0 }) {}
+    let delete = Call::invoke(root, I::CNodeDelete, &[], &[copy, DEPTH]);
+    story.act(2, Op::Call(delete));
+    story.settle(2);
+    while !story.driver.inspect().flags(CoreId(1)).parked.load(Relaxed) {
+        story.driver.take(&Step::Interrupt { core: 1 });
+        story.driver.take(&Step::Go { core: 1 });
+    }
+    story.settle(1);
+    story.settle(0);
+    assert_eq!(next_ip(&story), before + 4);
 }
