@@ -199,13 +199,14 @@ fn with_own_lock(mut k: Kernel<'_>, cause: Cause, interrupt: Option<u32>, entere
         k = Kernel::lock_all(system(), me);
         // The wait was caused by this thread's call, and is charged to it.
         sched::time::stamp(&mut k);
-        // What it calls may be something else by now, with whose answer the call is over.
+        // It begins anew, perhaps with another capability: one that is no method of an object leaves the state as it is.
         k.get_mut(caller).state = ThreadState::Running;
     }
 }
 
 /// For the benchmark: this entry has its locks.
-fn count(k: &Kernel<'_>) {
+#[inline(always)]
+pub fn count(k: &Kernel<'_>) {
     if BENCH_COUNTERS && k.num_cores() > 1 && k.holds_all() {
         counters::entry_all();
     }

@@ -199,6 +199,7 @@ pub(crate) struct Bench {
     pub(crate) check: bool,
     pub(crate) doc: bool,
     pub(crate) profile: bool,
+    pub(crate) scaling: bool,
 }
 
 /// Which targets, and what to do with them.
@@ -297,6 +298,7 @@ struct Options {
     check: bool,
     doc: bool,
     profile: bool,
+    scaling: bool,
     minimise: bool,
     repeat: Option<PathBuf>,
 }
@@ -322,7 +324,7 @@ fn allowed(topic: Topic) -> (&'static [&'static str], usize) {
         Topic::Conformance => (&["jobs"], 0),
         Topic::Bench => (
             &[
-                "cores", "locks", "json", "compare", "check", "doc", "profile",
+                "cores", "locks", "json", "compare", "check", "doc", "profile", "scaling",
             ],
             1,
         ),
@@ -486,6 +488,7 @@ impl Options {
             "check" => self.check = true,
             "doc" => self.doc = true,
             "profile" => self.profile = true,
+            "scaling" => self.scaling = true,
             "list" => self.list = true,
             "minimise" => self.minimise = true,
             "repeat" => self.repeat = Some(parser.value()?.into()),
@@ -557,6 +560,7 @@ impl Options {
                 check: self.check,
                 doc: self.doc,
                 profile: self.profile,
+                scaling: self.scaling,
             }),
             Topic::Matrix => Command::Matrix(Matrix {
                 example: self.words.into_iter().next(),
@@ -723,7 +727,7 @@ mod tests {
 
     #[test]
     fn bench_takes_every_option() {
-        let line = "bench call --cores 4 --locks all --json a --compare b --check --doc --profile";
+        let line = "bench call --cores 4 --locks all --json a --compare b --check --doc --profile --scaling";
         let expected = Bench {
             filter: Some("call".into()),
             cores: Some(4),
@@ -733,6 +737,7 @@ mod tests {
             check: true,
             doc: true,
             profile: true,
+            scaling: true,
         };
         assert_eq!(parse_line(line).unwrap(), Command::Bench(expected));
         assert_eq!(

@@ -70,7 +70,7 @@ pub(crate) fn read_consoles(
 }
 
 /// The four numbers of a line `KIND NAME n n n n`.
-fn line(console: &str, kind: &str, name: &str) -> Option<[u64; 4]> {
+pub(super) fn line(console: &str, kind: &str, name: &str) -> Option<[u64; 4]> {
     console.lines().find_map(|line| {
         let mut words = line.split_whitespace();
         if words.next() != Some(kind) || words.next() != Some(name) {

@@ -18,7 +18,7 @@ use crate::builder::{self, Ending, Profile, Variant};
 use crate::cli::{self, Locks};
 use crate::config::KernelConfig;
 use crate::failure::{Context, Failure, Result, unknown};
-use crate::qemu::{self, Boot, Console, End, Limits, Trace};
+use crate::qemu::{self, Boot, Console, End, Extras, Limits};
 use crate::setup::{self, Need};
 use crate::workspace::{BENCH, Workspace};
 use std::collections::BTreeSet;
@@ -48,6 +48,10 @@ pub(crate) fn run(workspace: &Workspace, options: &cli::Bench) -> Result<()> {
         }
         return Ok(());
     }
+    if options.scaling {
+        setup::ensure(workspace, Need::Qemu)?;
+        return scaling::run(workspace);
+    }
     if options.doc && (machines != MACHINES || options.locks != Locks::Default) {
         return Err(Failure::usage(
             "--doc writes the tables of all machines and both ways to lock: leave out --cores and --locks",
@@ -76,19 +80,34 @@ pub(crate) fn run(workspace: &Workspace, options: &cli::Bench) -> Result<()> {
         good < all
     });
     if options.doc {
-        let path = workspace.root.join("docs/performance.md");
-        let page = fs::read_to_string(&path).doing("read", &path)?;
         // With one core there is one lock at most, so that the two ways are the same.
         for cores in machines.iter().copied().filter(|&cores| cores > 1) {
             measured.measure(workspace, cores, Locks::All)?;
         }
-        let page = report::page(&page, &measured.figures, &measured.stretches, &machines)?;
-        fs::write(&path, page).doing("write", &path)?;
-        println!("Wrote {}", path.display());
+        write_page(workspace, &measured, &machines)?;
     }
     if options.check && missed {
         return Err(Failure::status(1));
     }
+    Ok(())
+}
+
+/// Writes what the page has of figures, and its picture.
+fn write_page(workspace: &Workspace, measured: &Measured, machines: &[u32]) -> Result<()> {
+    let scaling = scaling::measure(workspace)?;
+    let rates = scaling::speeds_of_all(workspace)?;
+    let path = workspace.root.join("docs/performance.md");
+    let picture = workspace.root.join("docs/scaling.svg");
+    let page = fs::read_to_string(&path).doing("read", &path)?;
+    let others = [stretches::markdown(&measured.stretches), scaling.markdown()];
+    let mut page = report::page(&page, &measured.figures, machines, &others)?;
+    match rates {
+        Ok(rates) => page = report::page_by_the_clock(&page, &rates.markdown())?,
+        Err(busy) => println!("What is by the clock stays as it is: {busy}"),
+    }
+    fs::write(&path, page).doing("write", &path)?;
+    fs::write(&picture, scaling.svg()).doing("write", &picture)?;
+    println!("Wrote {} and {}", path.display(), picture.display());
     Ok(())
 }
 
@@ -162,7 +181,11 @@ fn profile(workspace: &Workspace, name: &str, cores: u32, locks: Locks) -> Resul
     let image = system.image(machine.board, &root)?;
     let log = directory.join("instructions.log");
     let trace = profile::trace(&root, &log)?;
-    let console = boot(&machine, &image, Some(&trace))?;
+    let extras = Extras {
+        arguments: trace.arguments(),
+        lines: None,
+    };
+    let console = boot(&machine, &image, extras)?;
     let instructions = figure::instructions(&console, name)
         .ok_or_else(|| Failure::new(format!("{name} gave no figure on {cores} cores")))?;
     let table = profile::table(&machine, name, instructions, &log, &system.kernel, &root)?;
@@ -197,9 +220,9 @@ impl Measured {
         };
         let (ordinary, counting) = (image(false)?, image(true)?);
         say("measuring");
-        let first = boot(&machine, &ordinary, None)?;
+        let first = boot(&machine, &ordinary, Extras::default())?;
         say("measuring again");
-        let second = boot(&machine, &ordinary, None)?;
+        let second = boot(&machine, &ordinary, Extras::default())?;
         if let Some((one, other)) = difference(&first, &second) {
             return Err(Failure::new(format!(
                 "two runs on {} differ: '{one}' and '{other}'",
@@ -207,7 +230,7 @@ impl Measured {
             )));
         }
         say("counting");
-        let counted = boot(&machine, &counting, None)?;
+        let counted = boot(&machine, &counting, Extras::default())?;
         self.figures
             .extend(figure::read_consoles(&first, &counted, cores, mode)?);
         self.stretches.push(stretches::read(&counted, cores, mode)?);
@@ -230,13 +253,14 @@ pub(crate) fn difference(one: &str, other: &str) -> Option<(String, String)> {
     }
 }
 
-fn boot(machine: &Machine, image: &Path, trace: Option<&Trace>) -> Result<String> {
+/// Boots, and gives the console.
+fn boot(machine: &Machine, image: &Path, extras: Extras<'_>) -> Result<String> {
     let limits = Limits {
         timeout: Some(TIMEOUT),
         until: None,
     };
     let boot = Boot::Image(image.to_path_buf());
-    let finished = qemu::run_traced(machine, &boot, &limits, Console::Quiet, trace)?;
+    let finished = qemu::run_with(machine, &boot, &limits, Console::Quiet, extras)?;
     if finished.end == End::Exit(0) && !finished.panicked {
         return Ok(finished.log);
     }

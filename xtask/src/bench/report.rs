@@ -2,7 +2,6 @@
 
 use super::figure::{self, Figure};
 use super::rows::{self, Bar, Kind, Row};
-use super::stretches::{self, Stretches};
 use crate::cli::Locks;
 use crate::failure::{Failure, Result};
 use std::collections::BTreeSet;
@@ -167,23 +166,19 @@ pub(crate) fn changes(earlier: &[Figure], now: &[Figure], filter: &str) -> Strin
 const BEGIN: &str = "<!-- tables: written by `cargo xtask bench --doc` -->";
 const END: &str = "<!-- end of the tables -->";
 
-/// The page with new tables.
+/// Where the figures by the clock begin and end: what is between them stays as it is where the host is busy.
+const CLOCK_BEGIN: &str =
+    "<!-- by the clock: written by `cargo xtask bench --doc` on a quiet host -->";
+const CLOCK_END: &str = "<!-- end of what is by the clock -->";
+
+/// The page with new tables. `others` are ready for it.
 pub(crate) fn page(
     page: &str,
     figures: &[Figure],
-    stretches: &[Stretches],
     machines: &[u32],
+    others: &[String],
 ) -> Result<String> {
-    let parts = page.split_once(BEGIN).and_then(|(before, rest)| {
-        let (_, after) = rest.split_once(END)?;
-        Some((before, after))
-    });
-    let Some((before, after)) = parts else {
-        return Err(Failure::new(format!(
-            "docs/performance.md has no lines '{BEGIN}' and '{END}'"
-        )));
-    };
-    let mut text = format!("{before}{BEGIN}\n");
+    let mut text = String::new();
     for &cores in machines {
         text += &markdown(&of_machine(figures, cores), cores);
     }
@@ -191,8 +186,27 @@ pub(crate) fn page(
         text += &builds(figures, *one, *several);
         text += &big_lock(figures, *several);
     }
-    text += &stretches::markdown(stretches);
-    Ok(format!("{text}\n{END}{after}"))
+    text += &others.concat();
+    replaced(page, &text, BEGIN, END)
+}
+
+/// The page with other figures by the clock.
+pub(crate) fn page_by_the_clock(page: &str, text: &str) -> Result<String> {
+    replaced(page, text, CLOCK_BEGIN, CLOCK_END)
+}
+
+/// The page with something else between two lines.
+fn replaced(page: &str, text: &str, begin: &str, end: &str) -> Result<String> {
+    let parts = page.split_once(begin).and_then(|(before, rest)| {
+        let (_, after) = rest.split_once(end)?;
+        Some((before, after))
+    });
+    let Some((before, after)) = parts else {
+        return Err(Failure::new(format!(
+            "docs/performance.md has no lines '{begin}' and '{end}'"
+        )));
+    };
+    Ok(format!("{before}{begin}\n{text}\n{end}{after}"))
 }
 
 fn markdown(lines: &[Line<'_>], cores: u32) -> String {
@@ -362,10 +376,17 @@ mod tests {
     fn the_page_keeps_its_text() {
         let old = format!("# Title\n{BEGIN}\nold\n{END}\nmore\n");
         let figures = [figure("call", 1, 200), figure("call", 4, 300)];
-        let new = page(&old, &figures, &[], &[1, 4]).unwrap();
+        let others = ["\n### Others\n".to_string()];
+        let new = page(&old, &figures, &[1, 4], &others).unwrap();
+        assert!(new.contains("### Others"));
         assert!(new.starts_with("# Title\n") && new.ends_with("\nmore\n"));
         assert!(!new.contains("\nold\n") && new.contains("| call | 200 | 300 | 1.50 |"));
-        assert_eq!(page(&new, &figures, &[], &[1, 4]).unwrap(), new);
-        assert!(page("# Title", &figures, &[], &[1]).is_err());
+        assert_eq!(page(&new, &figures, &[1, 4], &others).unwrap(), new);
+        assert!(page("# Title", &figures, &[1], &others).is_err());
+        let clock = format!("{new}{CLOCK_BEGIN}\nearlier\n{CLOCK_END}\n");
+        let clock = page_by_the_clock(&clock, "1.90").unwrap();
+        assert!(clock.contains("1.90") && clock.contains("### Others"));
+        assert!(!clock.contains("earlier"));
+        assert!(page_by_the_clock(&new, "").is_err());
     }
 }

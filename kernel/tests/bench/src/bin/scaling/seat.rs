@@ -43,7 +43,7 @@ impl Load {
 const WARM_UP: u64 = 32;
 /// Operations of a core, where they are counted and where they are traced.
 const COUNTED: u64 = 512;
-const TRACED: u64 = 16;
+const TRACED: u64 = 64;
 /// Operations between two looks at the clock.
 const BATCH: u64 = 32;
 /// How long speeds are measured.
