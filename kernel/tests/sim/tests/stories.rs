@@ -65,19 +65,27 @@ impl Story {
         self.act(core, Op::Call(call));
     }
 
-    /// The thread that runs on core 1 calls, and waits for its core's lock so long. With a capability, so that no
-    /// short cut does it, which does not look at the clock again.
-    fn calls_late(&mut self, endpoint: u64, ticks: u64) {
-        let number = Syscall::Call as i64;
+    /// Core 1 enters the kernel, by this step, and waits for its lock so long: core 0 has it.
+    fn enters_late(&mut self, entry: &Step, ticks: u64) {
         self.driver.machine().set_interleaving(true);
-        self.act(
-            1,
-            Op::Call(Call::message(number, endpoint, 0, &[endpoint], &[])),
-        );
-        assert_eq!(self.driver.machine().stop(1), Stop::Point);
+        let empty = [self.world.scratch.end - 1, DEPTH];
+        let delete = Call::invoke(slot::INIT_THREAD_CNODE, I::CNodeDelete, &[], &empty);
+        self.act(0, Op::Call(delete));
+        while self.driver.machine().stop(0) != Stop::Publish {
+            assert!(self.driver.take(&Step::Go { core: 0 }));
+        }
+        assert!(self.driver.take(entry));
+        while self.driver.take(&Step::Go { core: 1 }) {}
+        assert!(matches!(self.driver.machine().stop(1), Stop::Lock(..)));
         self.driver.take(&Step::Pass { ticks });
+        (0..2).for_each(|core| self.settle(core));
         self.driver.machine().set_interleaving(false);
-        self.settle(1);
+    }
+
+    fn calls_late(&mut self, endpoint: u64, ticks: u64) {
+        let call = Call::message(Syscall::Call as i64, endpoint, 0, &[], &[]);
+        let op = Op::Call(call);
+        self.enters_late(&Step::Do { core: 1, op }, ticks);
     }
 
     fn sleeps(&self, core: usize) -> bool {
@@ -266,14 +274,7 @@ fn a_budget_that_ends_in_an_interrupt_is_a_fault() {
     let priority = [slot::INIT_THREAD_TCB];
     story.root(&Call::invoke(first, I::TcbSetPriority, &priority, &[90]));
     story.root(&Call::invoke(first, I::TcbResume, &[], &[]));
-    story.driver.machine().set_interleaving(true);
-    // It stops behind the acknowledgement, and then before the first lock.
-    assert!(story.driver.take(&Step::Interrupt { core: 1 }));
-    assert!(story.driver.take(&Step::Go { core: 1 }));
-    assert_eq!(story.driver.machine().stop(1), Stop::Point);
-    story.driver.take(&Step::Pass { ticks: 7000 });
-    story.driver.machine().set_interleaving(false);
-    story.settle(1);
+    story.enters_late(&Step::Interrupt { core: 1 }, 7000);
     let fault = story.driver.inspect().get(tcb).fault;
     assert!(
         matches!(fault, Fault::Timeout { .. }),
