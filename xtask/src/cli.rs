@@ -148,6 +148,8 @@ pub(crate) struct Hostile {
 pub(crate) struct Sim {
     /// For the simulation itself.
     pub(crate) arguments: Vec<String>,
+    /// How its kernel is configured, beside what it always is.
+    pub(crate) config: Vec<String>,
     /// Work through the long series until so many steps are done.
     pub(crate) total: Option<u64>,
     pub(crate) restart: bool,
@@ -331,8 +333,8 @@ fn allowed(topic: Topic) -> (&'static [&'static str], usize) {
         Topic::Matrix => (&["smoke", "restart", "jobs", "timeout"], 1),
         Topic::Sim => (
             &[
-                "seed", "seeds", "cores", "steps", "seconds", "trace", "no-model", "total",
-                "restart", "resume",
+                "seed", "seeds", "cores", "steps", "seconds", "trace", "no-model", "config",
+                "total", "restart", "resume",
             ],
             0,
         ),
@@ -372,6 +374,7 @@ impl Sim {
             "total" => self.total = Some(large_number(name, parser)?),
             "restart" => self.restart = true,
             "resume" => self.resume = true,
+            "config" => self.config.push(parser.value()?.string()?),
             _ => {
                 self.arguments.push(format!("--{name}"));
                 if !["trace", "no-model"].contains(&name) {
@@ -390,6 +393,9 @@ impl Sim {
                 "--total runs a series of its own, without {}",
                 self.arguments[0]
             ))),
+            Some(_) if !self.config.is_empty() => Err(Failure::usage(
+                "--total runs a series of its own, without --config",
+            )),
             None if self.restart || self.resume => {
                 Err(Failure::usage("--restart and --resume go with --total"))
             }
@@ -760,6 +766,11 @@ mod tests {
             ["--seed", "3", "--trace"]
         );
         assert!(mistake("sim --total 1e9 --seed 1").contains("without --seed"));
+        assert_eq!(
+            sim("sim --config FASTPATH=false").config,
+            ["FASTPATH=false"]
+        );
+        assert!(mistake("sim --total 1e9 --config FASTPATH=false").contains("without --config"));
         assert!(mistake("sim --resume").contains("--total"));
         for wrong in ["e9", "1e", "1.5e9", "1e30"] {
             assert!(

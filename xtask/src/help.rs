@@ -182,6 +182,7 @@ seed. When one goes wrong, the command that repeats it is printed, and the decis
     --seconds S    begin no further run after this time
     --trace        print every decision
     --no-model     do not compare with the sequential model: twice as fast
+    --config K=V   configure the kernel, as FASTPATH=false: without short cuts
 
     --total N      work through a fixed series, all kinds of runs on all numbers of cores, until N steps are done (such
                    as 1e9). Progress is saved all the time in target/tern/sim-long, and a run that was interrupted

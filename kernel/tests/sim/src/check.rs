@@ -453,7 +453,7 @@ fn core_rests(k: &Kernel<'_>, machine: &Machine, id: CoreId, by: usize, was_aske
             );
             let end = core.now.saturating_add(k.refills_ref(sc).head().amount);
             assert!(
-                k.refills_ref(sc).ready(core.now),
+                k.refills_ref(sc).ready(machine.now()),
                 "core {index} uses {sc:?} before its refill is due"
             );
             assert!(

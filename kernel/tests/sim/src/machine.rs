@@ -291,11 +291,6 @@ impl Machine {
         self.chips().cores[core].own().acknowledged
     }
 
-    /// How often a core has read the counter since its times were taken last.
-    pub fn looks(&self, core: usize) -> usize {
-        self.chips().cores[core].own().times.len()
-    }
-
     /// What a core has read from the counter since this was asked last.
     pub fn take_times(&self, core: usize, times: &mut Vec<u64>) {
         times.clear();

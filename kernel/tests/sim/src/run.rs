@@ -255,8 +255,7 @@ impl Driver {
                 self.machine.pass(1);
                 let k = self.inspect();
                 if let Some(witness) = &mut self.witness {
-                    let is_inside = self.checker.locks.held(*core).has_any();
-                    witness.goes_on(&k, &self.machine, *core, is_inside);
+                    witness.goes_on(&k, &self.machine, *core);
                 }
                 self.machine.go(*core);
             }

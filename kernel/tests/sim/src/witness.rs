@@ -65,10 +65,6 @@ struct Visit {
     event: Option<Event>,
     /// When the core's timer was to fire.
     deadline: u64,
-    /// Whether it has had a lock, and how often it looked at the clock before: a short cut that gets no lock leaves all
-    /// to the usual way, which looks again.
-    has_had_lock: bool,
-    early_looks: usize,
 }
 
 pub struct Witness {
@@ -118,21 +114,15 @@ impl Witness {
             cause,
             event: None,
             deadline: machine.deadline(core),
-            has_had_lock: false,
-            early_looks: 1,
         });
     }
 
     /// The core is about to go on. If it may get the last lock by that, this is the moment to see what it is asked to do:
     /// capabilities and shared memory do not change any more.
-    pub fn goes_on(&mut self, k: &Kernel<'_>, machine: &Machine, core: usize, has_lock: bool) {
+    pub fn goes_on(&mut self, k: &Kernel<'_>, machine: &Machine, core: usize) {
         let Some(visit) = &mut self.visits[core] else {
             return;
         };
-        visit.has_had_lock |= has_lock;
-        if !visit.has_had_lock {
-            visit.early_looks = machine.looks(core);
-        }
         if !machine.may_get_last_lock(core) {
             return;
         }
@@ -160,7 +150,6 @@ impl Witness {
         self.derivation.releases(k, core, acts);
         self.tally.changes = self.derivation.changes;
         if visit.phase == Phase::Entry {
-            self.times.drain(..visit.early_looks.saturating_sub(1));
             let is_short = is_short(event, &self.times);
             if is_short {
                 assert_eq!(end, End::Left, "a short cut of core {core}");

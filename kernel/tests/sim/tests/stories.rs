@@ -2,14 +2,14 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use sel4_abi::{Invocation as I, Syscall, slot};
+use sel4_abi::{CapRights, Invocation as I, Syscall, slot};
 use tern_kernel::fault::Fault;
 use tern_kernel::object::ThreadState;
 use tern_kernel::types::CoreId;
 use tern_sim::machine::Stop;
 use tern_sim::op::{Call, Op};
 use tern_sim::run::{Driver, Step, stage};
-use tern_sim::world::{Ram, World};
+use tern_sim::world::{DEPTH, Ram, World};
 
 /// Budget and period in microseconds of a context that is not round robin, and the period in ticks.
 const BUDGET: [u64; 2] = [30, 400];
@@ -65,19 +65,27 @@ impl Story {
         self.act(core, Op::Call(call));
     }
 
-    /// The thread that runs on core 1 calls, and waits for its core's lock so long. With a capability, so that no
-    /// short cut does it, which does not look at the clock again.
-    fn calls_late(&mut self, endpoint: u64, ticks: u64) {
-        let number = Syscall::Call as i64;
+    /// Core 1 enters the kernel, by this step, and waits for its lock so long: core 0 has it.
+    fn enters_late(&mut self, entry: &Step, ticks: u64) {
         self.driver.machine().set_interleaving(true);
-        self.act(
-            1,
-            Op::Call(Call::message(number, endpoint, 0, &[endpoint], &[])),
-        );
-        assert_eq!(self.driver.machine().stop(1), Stop::Point);
+        let empty = [self.world.scratch.end - 1, DEPTH];
+        let delete = Call::invoke(slot::INIT_THREAD_CNODE, I::CNodeDelete, &[], &empty);
+        self.act(0, Op::Call(delete));
+        while self.driver.machine().stop(0) != Stop::Publish {
+            assert!(self.driver.take(&Step::Go { core: 0 }));
+        }
+        assert!(self.driver.take(entry));
+        while self.driver.take(&Step::Go { core: 1 }) {}
+        assert!(matches!(self.driver.machine().stop(1), Stop::Lock(..)));
         self.driver.take(&Step::Pass { ticks });
+        (0..2).for_each(|core| self.settle(core));
         self.driver.machine().set_interleaving(false);
-        self.settle(1);
+    }
+
+    fn calls_late(&mut self, endpoint: u64, ticks: u64) {
+        let call = Call::message(Syscall::Call as i64, endpoint, 0, &[], &[]);
+        let op = Op::Call(call);
+        self.enters_late(&Step::Do { core: 1, op }, ticks);
     }
 
     fn sleeps(&self, core: usize) -> bool {
@@ -266,14 +274,7 @@ fn a_budget_that_ends_in_an_interrupt_is_a_fault() {
     let priority = [slot::INIT_THREAD_TCB];
     story.root(&Call::invoke(first, I::TcbSetPriority, &priority, &[90]));
     story.root(&Call::invoke(first, I::TcbResume, &[], &[]));
-    story.driver.machine().set_interleaving(true);
-    // It stops behind the acknowledgement, and then before the first lock.
-    assert!(story.driver.take(&Step::Interrupt { core: 1 }));
-    assert!(story.driver.take(&Step::Go { core: 1 }));
-    assert_eq!(story.driver.machine().stop(1), Stop::Point);
-    story.driver.take(&Step::Pass { ticks: 7000 });
-    story.driver.machine().set_interleaving(false);
-    story.settle(1);
+    story.enters_late(&Step::Interrupt { core: 1 }, 7000);
     let fault = story.driver.inspect().get(tcb).fault;
     assert!(
         matches!(fault, Fault::Timeout { .. }),
@@ -347,4 +348,35 @@ fn who_is_next_does_not_pay_for_the_caller() {
     story.settle(1);
     assert_eq!(story.driver.inspect().core(CoreId(1)).ready.highest(), next);
     (0..2).for_each(|core| story.settle(core));
+}
+
+/// A call waits for another core to stop, and meanwhile somebody deletes the capability that it invokes. It is answered
+/// with an error, and is over with that.
+#[test]
+fn a_call_that_fails_after_a_wait_is_over() {
+    let mut story = Story::new(3);
+    for thread in [0, 3, 4, 5, 6] {
+        story.suspend(thread);
+    }
+    (1..3).for_each(|core| story.settle(core));
+    let (copy, original) = (story.world.scratch.start, story.tcb(1));
+    let root = slot::INIT_THREAD_CNODE;
+    let words = [copy, DEPTH, original, DEPTH, CapRights::all().bits()];
+    story.root(&Call::invoke(root, I::CNodeCopy, &[root], &words));
+    let context = story.driver.machine().context(0).expect("the root task");
+    let next_ip = |story: &Story| story.driver.inspect().get(context).next_ip;
+    let before = next_ip(&story);
+    story.driver.machine().set_interleaving(true);
+    story.act(0, Op::Call(Call::invoke(copy, I::TcbSuspend, &[], &[])));
+    while story.driver.take(&Step::Go { core: 0 }) {}
+    let delete = Call::invoke(root, I::CNodeDelete, &[], &[copy, DEPTH]);
+    story.act(2, Op::Call(delete));
+    story.settle(2);
+    while !story.driver.inspect().flags(CoreId(1)).parked.load(Relaxed) {
+        story.driver.take(&Step::Interrupt { core: 1 });
+        story.driver.take(&Step::Go { core: 1 });
+    }
+    story.settle(1);
+    story.settle(0);
+    assert_eq!(next_ip(&story), before + 4);
 }

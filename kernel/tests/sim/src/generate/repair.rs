@@ -93,8 +93,11 @@ impl Generator {
     fn stir(&mut self, w: &World, k: &Kernel<'_>) -> Call {
         let notification = self.random.slot(&w.notifications);
         let index = self.random.below(THREADS as u64) as usize;
-        match self.random.below(4) {
+        let handler = self.random.slot(&w.handlers);
+        match self.random.below(6) {
             0 => Call::message(Syscall::NBSend as i64, notification, 0, &[], &[]),
+            4 => Call::invoke(handler, I::IrqSetHandler, &[notification], &[]),
+            5 => Call::invoke(handler, I::IrqAck, &[], &[]),
             1 => match in_root(k, w, w.tcbs.start + index as u64) {
                 Some(Cap::Thread { tcb })
                     if !k.get(tcb).is_runnable()
