@@ -2,12 +2,13 @@
 //! checks itself. Each emulated core is a thread of the emulator; only if these had the processor all the time, the
 //! figure says something about the kernel. Else there is none.
 
-use super::LOADS;
 use crate::failure::{Context, Result};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// What they do.
+const LOAD: &str = "call";
 /// The emulated cores at once that are compared.
 const FEW: u32 = 1;
 const MANY: u32 = 2;
@@ -15,12 +16,11 @@ const MANY: u32 = 2;
 /// all the time.
 const QUIET: u128 = 95;
 /// Good measurements of each that are needed.
-const ENOUGH: usize = 3;
+const ENOUGH: usize = 4;
 
 /// One measurement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rate {
-    pub(crate) load: &'static str,
     pub(crate) at_once: u32,
     /// Operations in a second, of all cores together.
     pub(crate) operations: u64,
@@ -51,15 +51,13 @@ impl Watcher {
         let words: Vec<&str> = line.split_whitespace().collect();
         match *words.as_slice() {
             ["begin", _, _] => self.since = Some((now, used)),
-            ["rate", load, at_once, operations] => {
-                let load = LOADS.into_iter().find(|&each| each == load);
-                if let (Some((since, before)), Some(load), Ok(at_once), Ok(operations)) =
-                    (self.since.take(), load, at_once.parse(), operations.parse())
+            ["rate", LOAD, at_once, operations] => {
+                if let (Some((since, before)), Ok(at_once), Ok(operations)) =
+                    (self.since.take(), at_once.parse(), operations.parse())
                 {
                     let elapsed = now.duration_since(since).as_nanos() * u128::from(at_once);
                     let used = used.saturating_sub(before).as_nanos();
                     self.rates.push(Rate {
-                        load,
                         at_once,
                         operations,
                         busy: used * 100 / elapsed.max(1),
@@ -92,7 +90,6 @@ fn processor_time(process: u32) -> Result<Duration> {
 /// What many cores do, in hundredths of what few do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ratio {
-    pub(crate) load: &'static str,
     pub(crate) few: u64,
     pub(crate) many: u64,
 }
@@ -103,35 +100,32 @@ impl Ratio {
     }
 }
 
-/// The ratio of each load, from the medians of the measurements in which the host was quiet. If those are too few, what
-/// is known of the host.
-pub(crate) fn ratios(rates: &[Rate]) -> std::result::Result<Vec<Ratio>, String> {
-    let good = |load, at_once| {
+/// The ratio, from the medians of the measurements in which the host was quiet. If those are too few, what is known of
+/// the host.
+pub(crate) fn ratio(rates: &[Rate]) -> std::result::Result<Ratio, String> {
+    let good = |at_once| {
         let mut good: Vec<u64> = rates
             .iter()
-            .filter(|rate| rate.load == load && rate.at_once == at_once && rate.is_good())
+            .filter(|rate| rate.at_once == at_once && rate.is_good())
             .map(|rate| rate.operations)
             .collect();
         good.sort_unstable();
         (good.len() >= ENOUGH).then(|| good[good.len() / 2])
     };
-    LOADS
-        .into_iter()
-        .map(|load| match (good(load, FEW), good(load, MANY)) {
-            (Some(few), Some(many)) => Ok(Ratio { load, few, many }),
-            _ => Err(busy(rates, load)),
-        })
-        .collect()
+    match (good(FEW), good(MANY)) {
+        (Some(few), Some(many)) => Ok(Ratio { few, many }),
+        _ => Err(busy(rates)),
+    }
 }
 
-fn busy(rates: &[Rate], load: &str) -> String {
+fn busy(rates: &[Rate]) -> String {
     let shares: Vec<String> = rates
         .iter()
-        .filter(|rate| rate.load == load)
-        .map(|rate| format!("{} x {}%", rate.at_once, rate.busy))
+        .map(|rate| format!("{} x {}% ({})", rate.at_once, rate.busy, rate.operations))
         .collect();
     format!(
-        "host busy: the emulated cores had this share of a processor each, and {QUIET}% are needed ({load}): {}",
+        "host busy: the emulated cores had this share of a processor each (operations in a second), and {QUIET}% are \
+         needed: {}",
         shares.join(", ")
     )
 }
@@ -140,22 +134,17 @@ fn busy(rates: &[Rate], load: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Rounds of both loads: (operations, percent) on one core and on two.
+    /// Rounds: (operations, percent) on one core and on two.
     fn rates(rounds: &[[(u64, u128); 2]]) -> Vec<Rate> {
-        let mut rates = Vec::new();
-        for load in LOADS {
-            for round in rounds {
-                for (at_once, &(operations, busy)) in [FEW, MANY].into_iter().zip(round) {
-                    rates.push(Rate {
-                        load,
-                        at_once,
-                        operations,
-                        busy,
-                    });
-                }
-            }
-        }
-        rates
+        let rate = |(at_once, &(operations, busy)): (u32, &(u64, u128))| Rate {
+            at_once,
+            operations,
+            busy,
+        };
+        rounds
+            .iter()
+            .flat_map(|round| [FEW, MANY].into_iter().zip(round).map(rate))
+            .collect()
     }
 
     #[test]
@@ -164,12 +153,12 @@ mod tests {
             [(1000, 99), (1900, 98)],
             [(1010, 99), (1910, 98)],
             [(990, 99), (1890, 98)],
+            [(1005, 99), (1905, 98)],
             [(500, 60), (900, 55)],
         ];
-        let ratios = ratios(&rates(&quiet)).unwrap();
-        assert_eq!(ratios.len(), 2);
-        assert_eq!((ratios[0].few, ratios[0].many), (1000, 1900));
-        assert_eq!(ratios[0].hundredths(), 190);
+        let ratio = ratio(&rates(&quiet)).unwrap();
+        assert_eq!((ratio.few, ratio.many), (1005, 1905));
+        assert_eq!(ratio.hundredths(), 189);
     }
 
     #[test]
@@ -178,8 +167,9 @@ mod tests {
             [(1000, 99), (1000, 55)],
             [(1010, 99), (1910, 98)],
             [(990, 99), (1890, 98)],
+            [(990, 99), (1890, 98)],
         ];
-        let said = ratios(&rates(&busy)).unwrap_err();
+        let said = ratio(&rates(&busy)).unwrap_err();
         assert!(
             said.starts_with("host busy") && said.contains("2 x 55%"),
             "{said}"
@@ -196,7 +186,6 @@ mod tests {
         watcher.line_at("something", start, Duration::ZERO);
         watcher.line_at("rate call 2 900", later, Duration::from_millis(1080));
         let expected = Rate {
-            load: "call",
             at_once: 2,
             operations: 900,
             busy: 98,
