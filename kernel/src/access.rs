@@ -178,6 +178,19 @@ impl Kernel<'_> {
         }
     }
 
+    /// Ends a short cut, which rings nobody.
+    #[inline(always)]
+    pub fn release_quietly(self) {
+        debug_assert!(self.doorbells.is_empty());
+        if self.held != CoreSet::one(self.me) {
+            return self.release();
+        }
+        arch::publish();
+        masked::released(&self, self.locked_at);
+        self.system().locks[self.me.index()].release();
+        arch::interleave();
+    }
+
     /// Releases the locks, then rings the cores that must look.
     pub fn release(self) {
         arch::publish();

@@ -16,7 +16,7 @@ use crate::{
     fault::Fault,
     invoke::Leave,
     ipc, irq, masked,
-    object::TcbRef,
+    object::{TcbRef, ThreadState},
     reach, sched,
     smp::stop::{self, Queued, Stopper},
     syscall,
@@ -199,6 +199,8 @@ fn with_own_lock(mut k: Kernel<'_>, cause: Cause, interrupt: Option<u32>, entere
         k = Kernel::lock_all(system(), me);
         // The wait was caused by this thread's call, and is charged to it.
         sched::time::stamp(&mut k);
+        // It begins anew, perhaps with another capability: one that is no method of an object leaves the state as it is.
+        k.get_mut(caller).state = ThreadState::Running;
     }
 }
 

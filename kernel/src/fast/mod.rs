@@ -83,16 +83,16 @@ pub fn interrupt(me: CoreId) {
     }
     masked::begin(me);
     let interrupt = irq::acknowledge(me);
-    let entered = arch::counter();
     let Some(mut k) = Kernel::try_lock_own(me) else {
         return entry::enter_acknowledged(me, Cause::Interrupt, interrupt);
     };
+    let entered = arch::counter();
     if let Some(intid) = interrupt
         && let Some(current) = undisturbed(&k, entered)
         && notification::interrupt(&mut k, current, intid, entered).is_some()
     {
         entry::count(&k);
-        k.release();
+        k.release_quietly();
         masked::end(me);
         return;
     }
@@ -107,13 +107,14 @@ fn enter(
 ) -> Exit {
     if FASTPATH {
         masked::begin(me);
-        let entered = arch::counter();
         if let Some(mut k) = Kernel::try_lock_own(me) {
+            // Under the lock, so that it is not earlier than what other cores have written there.
+            let entered = arch::counter();
             if let Some(caller) = undisturbed(&k, entered)
                 && let Some(exit) = attempt(&mut k, caller, entered)
             {
                 entry::count(&k);
-                k.release();
+                k.release_quietly();
                 masked::end(me);
                 if exit == Exit::Idle {
                     entry::idle(me);

@@ -117,6 +117,7 @@ pub fn unload_fpu(k: &mut Kernel<'_>, tcb: TcbRef) {
 }
 
 /// Makes this thread, or none, the live one.
+#[inline]
 pub fn switch_to(k: &mut Kernel<'_>, next: Option<TcbRef>) {
     let previous = k.this().current;
     if let Some(previous) = previous

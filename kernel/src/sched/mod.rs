@@ -72,6 +72,19 @@ pub fn enqueue_front(k: &mut Kernel<'_>, tcb: TcbRef) {
     enqueue(k, tcb, End::Front);
 }
 
+/// The running thread, whose context is this core's, goes to the front of its queue.
+#[inline(always)]
+pub fn enqueue_running(k: &mut Kernel<'_>, tcb: TcbRef) {
+    debug_assert!(is_schedulable(k, tcb) && core_of(k, tcb) == k.me());
+    let me = k.me();
+    let thread = k.get_mut(tcb);
+    debug_assert!(!thread.in_ready_queue);
+    thread.in_ready_queue = true;
+    let priority = thread.priority;
+    let (queues, mut threads) = k.core_and_threads(me);
+    queues.ready.push_front(&mut threads, tcb, priority);
+}
+
 pub fn enqueue_back(k: &mut Kernel<'_>, tcb: TcbRef) {
     enqueue(k, tcb, End::Back);
 }

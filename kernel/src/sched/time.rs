@@ -145,6 +145,7 @@ fn queue_by_budget(k: &mut Kernel<'_>, tcb: TcbRef, end: End) {
 }
 
 /// Charges what the running context used so far. Tells whether a round-robin slice ended by it.
+#[inline(always)]
 pub fn commit(k: &mut Kernel<'_>) -> bool {
     let consumed = core::mem::take(&mut k.this_mut().consumed);
     let Some(sc) = k.this().current_sc else {
@@ -171,6 +172,7 @@ pub fn put_aside(k: &mut Kernel<'_>) {
 
 /// Makes the timer fire when the running context's head refill is used up or a waiting one is due. All that it used so
 /// far is charged.
+#[inline(always)]
 pub fn program_timer(k: &mut Kernel<'_>) {
     let core = k.this();
     debug_assert!(core.consumed == 0);

@@ -91,7 +91,8 @@ impl Parts {
                         stores.into_iter().for_each(Store::make);
                         match cause {
                             Cause::Syscall => system_call(chips, system, me),
-                            cause => entry::enter(me, cause),
+                            Cause::Interrupt => fast::interrupt(me),
+                            cause => fast::exception(me, cause),
                         }
                     }
                     Input::Go => unreachable!("user mode goes on with a trap"),
@@ -288,6 +289,11 @@ impl Machine {
     /// The interrupt that a core acknowledged when it entered the kernel last for one.
     pub fn acknowledged(&self, core: usize) -> Option<u32> {
         self.chips().cores[core].own().acknowledged
+    }
+
+    /// How often a core has read the counter since its times were taken last.
+    pub fn looks(&self, core: usize) -> usize {
+        self.chips().cores[core].own().times.len()
     }
 
     /// What a core has read from the counter since this was asked last.

@@ -255,7 +255,8 @@ impl Driver {
                 self.machine.pass(1);
                 let k = self.inspect();
                 if let Some(witness) = &mut self.witness {
-                    witness.goes_on(&k, &self.machine, *core);
+                    let is_inside = self.checker.locks.held(*core).has_any();
+                    witness.goes_on(&k, &self.machine, *core, is_inside);
                 }
                 self.machine.go(*core);
             }

@@ -65,6 +65,21 @@ impl Story {
         self.act(core, Op::Call(call));
     }
 
+    /// The thread that runs on core 1 calls, and waits for its core's lock so long. With a capability, so that no
+    /// short cut does it, which does not look at the clock again.
+    fn calls_late(&mut self, endpoint: u64, ticks: u64) {
+        let number = Syscall::Call as i64;
+        self.driver.machine().set_interleaving(true);
+        self.act(
+            1,
+            Op::Call(Call::message(number, endpoint, 0, &[endpoint], &[])),
+        );
+        assert_eq!(self.driver.machine().stop(1), Stop::Point);
+        self.driver.take(&Step::Pass { ticks });
+        self.driver.machine().set_interleaving(false);
+        self.settle(1);
+    }
+
     fn sleeps(&self, core: usize) -> bool {
         self.driver.machine().stop(core) == Stop::Interrupt
     }
@@ -129,13 +144,42 @@ fn a_lent_context_without_budget_waits() {
     let own = story.context(1);
     story.unbind(own);
     story.settle(1);
-    story.driver.machine().set_interleaving(true);
-    story.call(1, Syscall::Call, endpoint, 0);
-    assert_eq!(story.driver.machine().stop(1), Stop::Point);
-    story.driver.take(&Step::Pass { ticks: 6000 });
-    story.driver.machine().set_interleaving(false);
-    story.settle(1);
+    story.calls_late(endpoint, 6000);
     assert!(story.sleeps(1), "the budget of 6250 ticks is used up");
+}
+
+/// The same where the call waits in a queue: the server that picks it up on the caller's context waits for the refill.
+#[test]
+fn a_context_that_is_not_due_is_not_used() {
+    let mut story = Story::new(2);
+    for thread in [0, 2, 3, 4, 6] {
+        story.suspend(thread);
+    }
+    let (endpoint, reply) = (story.world.endpoints.start, story.world.replies.start);
+    let priority = |tcb, value| {
+        let authority = slot::INIT_THREAD_TCB;
+        Call::invoke(tcb, I::TcbSetPriority, &[authority], &[value])
+    };
+    let [server, late] = [1, 3].map(|thread| story.tcb(thread));
+    story.root(&priority(server, 80));
+    story.settle(1);
+    // Thread 1 is a server with no context of its own, and at work for thread 5 when thread 3 calls.
+    story.call(1, Syscall::Recv, endpoint, reply);
+    let own = story.context(1);
+    story.unbind(own);
+    story.settle(1);
+    let client = story.driver.machine().context(1);
+    story.call(1, Syscall::Call, endpoint, 0);
+    let server = story.driver.inspect().core(CoreId(1)).current;
+    let server = server.expect("the server runs");
+    story.root(&priority(late, 90));
+    story.root(&Call::invoke(late, I::TcbResume, &[], &[]));
+    story.settle(1);
+    story.calls_late(endpoint, 6000);
+    story.call(1, Syscall::ReplyRecv, endpoint, reply);
+    story.settle(1);
+    assert!(story.driver.inspect().get(server).in_release_queue);
+    assert_eq!(story.driver.machine().context(1), client);
 }
 
 /// A sporadic caller waited long for its server. The server has one budget then, not all of that time.

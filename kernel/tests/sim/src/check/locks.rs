@@ -23,8 +23,8 @@ impl Held {
         self.0 == (1 << cores) - 1
     }
 
-    fn is_empty(self) -> bool {
-        self.0 == 0
+    pub fn has_any(self) -> bool {
+        self.0 != 0
     }
 }
 
@@ -55,11 +55,11 @@ impl Locks {
         let held = self.held(core);
         match machine.stop(core) {
             Stop::User | Stop::Interrupt => {
-                assert!(held.is_empty(), "core {core} left and holds {held:?}");
+                assert!(!held.has_any(), "core {core} left and holds {held:?}");
                 assert!(!self.has(STOP, core), "core {core} left and stops others");
             }
             // R5. What it waits for can only be another core, but for its turn at a lock.
-            Stop::Event => assert!(held.is_empty(), "core {core} sleeps and holds {held:?}"),
+            Stop::Event => assert!(!held.has_any(), "core {core} sleeps and holds {held:?}"),
             Stop::Publish => assert!(
                 held.has(core as u16),
                 "core {core} works without its own lock"
@@ -97,7 +97,7 @@ impl Locks {
             let holder = lock.line.pop_front();
             assert_eq!(holder, Some(core), "who gives lock {index} back");
             assert!(
-                index != STOP || held.is_empty(),
+                index != STOP || !held.has_any(),
                 "core {core} gives the stop lock back and holds {held:?}"
             );
         }
