@@ -318,10 +318,10 @@ fn curve(traced: &Traced, operations: u64, locks: Locks, kernel: &Elf<'_>) -> Re
 fn speeds(workspace: &Workspace, locks: Locks) -> Result<std::result::Result<Ratio, String>> {
     let machine = machine(2, false)?;
     let (image, _) = build(workspace, &machine, locks, false, false)?;
+    let mut watcher = Watcher::default();
     let mut attempt = 1;
     loop {
         say(&machine, figure::mode(locks), "measuring in real time");
-        let mut watcher = Watcher::default();
         let lines = |process: u32, line: &str| watcher.line(process, line);
         let extras = Extras {
             arguments: Vec::new(),
