@@ -10,9 +10,7 @@ use sel4_abi::Syscall;
 
 use crate::{
     access::Kernel,
-    arch,
-    config::BENCH_COUNTERS,
-    counters, debug,
+    arch, debug,
     fault::Fault,
     invoke::Leave,
     ipc, irq, masked,
@@ -97,14 +95,14 @@ fn enter_once(me: CoreId, cause: Cause) -> bool {
     masked::set_reason(&k, k.this().current, cause);
     let Some(caller) = k.this().current else {
         k = k.secure(|k| reach::interrupt(k, interrupt));
-        count(&k);
+        reach::count(&k);
         sched::time::stamp_unaccounted(&mut k);
         take_interrupt(&mut k, interrupt);
         return leave(k, None);
     };
     if is_debug_call(&k, caller, cause) {
         k = k.widen_to_all();
-        count(&k);
+        reach::count(&k);
     }
     if let Some(returned) = quick(&mut k, caller, cause) {
         return match returned {
@@ -117,7 +115,7 @@ fn enter_once(me: CoreId, cause: Cause) -> bool {
     }
     sched::time::stamp_at(&mut k, entered);
     k = k.secure(|k| reach::entry(k, caller, cause, interrupt));
-    count(&k);
+    reach::count(&k);
     let funded = sched::time::check_budget(&mut k);
     if funded {
         sched::time::stamp(&mut k);
@@ -146,6 +144,14 @@ fn enter_once(me: CoreId, cause: Cause) -> bool {
         match act(&mut k, caller, cause) {
             Ok(()) => return leave(k, stopper),
             Err(Leave::Preempted) => return leave(k, stopper),
+            Err(Leave::Need(need)) => {
+                k = k
+                    .retake(need)
+                    .secure(|k| reach::call(k, caller, cause, interrupt));
+                reach::count(&k);
+                sched::time::stamp(&mut k);
+                continue;
+            }
             Err(Leave::Stop(cores)) => match &mut stopper {
                 // A thread that cannot run any more does not wait for other cores. The rest of its work is left until
                 // it can.
@@ -174,13 +180,6 @@ fn enter_once(me: CoreId, cause: Cause) -> bool {
         k = Kernel::lock_all(system(), me);
         // The wait was caused by this thread's call, and is charged to it.
         sched::time::stamp(&mut k);
-    }
-}
-
-/// For the benchmark: this entry has its locks.
-fn count(k: &Kernel<'_>) {
-    if BENCH_COUNTERS && k.holds_all() {
-        counters::entry_all();
     }
 }
 

@@ -1,7 +1,7 @@
 //! System calls: what a thread asked for by SVC, from its registers to the call of what does it.
 //!
-//! A thread that invokes a kernel object is in state Restart while the invocation is under way, so that one which is
-//! left early ([`Leave`]) or suspends its own thread starts again at the SVC.
+//! An invocation that is left early ([`Leave`]) starts again at the SVC; so does one that suspends its own thread, once
+//! that is resumed.
 
 use sel4_abi::{CapRights, MESSAGE_REGISTERS, MessageInfo, Syscall};
 
@@ -17,7 +17,7 @@ use crate::{
         transfer,
     },
     object::{Progress, TcbRef, ThreadState},
-    preempt, sched,
+    preempt, reach, sched,
     smp::stop,
 };
 
@@ -97,6 +97,7 @@ fn send_phase(
     let faults = mode.blocking;
     let fault = |k: &mut Kernel<'_>, address, failure| {
         if faults {
+            reach::hold(k, |k| reach::fault(k, caller))?;
             ipc::fault::raise(
                 k,
                 caller,
@@ -107,22 +108,17 @@ fn send_phase(
                 },
             );
         }
+        Ok(())
     };
     let slot = match cspace::lookup_slot(k, caller, cptr) {
         Ok(slot) => slot,
-        Err(failure) => {
-            fault(k, cptr, failure);
-            return Ok(());
-        }
+        Err(failure) => return fault(k, cptr, failure),
     };
     let info = MessageInfo(k.get(caller.context()).x[1]);
     let buffer = transfer::ipc_buffer(k, caller, false);
     let extra = match transfer::lookup_extra_caps(k, caller, buffer, info) {
         Ok(extra) => extra,
-        Err((address, failure)) => {
-            fault(k, address, failure);
-            return Ok(());
-        }
+        Err((address, failure)) => return fault(k, address, failure),
     };
     let length = if buffer.is_some() {
         info.length()
@@ -139,11 +135,11 @@ fn send_phase(
         first_phase: mode.first_phase,
         progress,
     };
-    invoke(k, &args, mode)
+    invoke(k, &args, info, mode)
 }
 
 /// Invokes whatever the capability names.
-fn invoke(k: &mut Kernel<'_>, args: &Args, mode: Mode) -> Result<(), Leave> {
+fn invoke(k: &mut Kernel<'_>, args: &Args, info: MessageInfo, mode: Mode) -> Result<(), Leave> {
     let caller = args.caller;
     let answer = |k: &mut Kernel<'_>, outcome: Result<(), SysError>| {
         if mode.call {
@@ -153,7 +149,11 @@ fn invoke(k: &mut Kernel<'_>, args: &Args, mode: Mode) -> Result<(), Leave> {
             }
         }
     };
-    match k.get(args.slot).cap() {
+    let cap = k.get(args.slot).cap();
+    if !args.first_phase {
+        reach::hold(k, |k| reach::target(k, cap, info).map(|_| ()))?;
+    }
+    match cap {
         Cap::Endpoint {
             endpoint,
             badge,
@@ -197,13 +197,10 @@ fn invoke(k: &mut Kernel<'_>, args: &Args, mode: Mode) -> Result<(), Leave> {
 
 fn invoke_object(k: &mut Kernel<'_>, args: &Args, cap: Cap, mode: Mode) -> Result<(), Leave> {
     let caller = args.caller;
-    k.get_mut(caller).state = ThreadState::Restart;
-    let outcome = dispatch(k, args, cap);
-    // The invocation may have stopped, or even deleted, the thread that made it.
-    let goes_on = k.get(caller).state == ThreadState::Restart;
-    match outcome {
+    match dispatch(k, args, cap) {
         Ok(results) => {
-            if goes_on {
+            // The invocation may have stopped, or even deleted, the thread that made it.
+            if k.get(caller).is_runnable() {
                 k.get_mut(caller).state = ThreadState::Running;
                 if mode.call {
                     finish(k, caller, 0, results.words());
@@ -218,7 +215,13 @@ fn invoke_object(k: &mut Kernel<'_>, args: &Args, cap: Cap, mode: Mode) -> Resul
             }
             Ok(())
         }
-        Err(Failure::Leave(leave)) => Err(leave),
+        Err(Failure::Leave(leave)) => {
+            // Before other locks are had there is nothing to start again.
+            if !matches!(leave, Leave::Need(_)) {
+                stop::restart_current(k);
+            }
+            Err(leave)
+        }
     }
 }
 
@@ -233,6 +236,31 @@ fn dispatch(k: &mut Kernel<'_>, args: &Args, cap: Cap) -> Outcome {
     };
     if barred {
         return Err(SysError::InvalidCapability(0).into());
+    }
+    // The others ask for what they touch once they know it.
+    let changes_structure = match cap {
+        Cap::Untyped { .. }
+        | Cap::CNode { .. }
+        | Cap::Frame { .. }
+        | Cap::PageTable { .. }
+        | Cap::VSpace { .. }
+        | Cap::AsidControl
+        | Cap::AsidPool { .. }
+        | Cap::IrqControl
+        | Cap::Domain => true,
+        Cap::Null
+        | Cap::Zombie { .. }
+        | Cap::Endpoint { .. }
+        | Cap::Notification { .. }
+        | Cap::Reply { .. }
+        | Cap::Thread { .. }
+        | Cap::SchedContext { .. }
+        | Cap::SchedControl { .. }
+        | Cap::IrqHandler { .. }
+        | Cap::SgiSignal { .. } => false,
+    };
+    if changes_structure {
+        reach::hold_all(k)?;
     }
     match cap {
         Cap::Null | Cap::Zombie { .. } => Err(SysError::InvalidCapability(0).into()),

@@ -24,6 +24,7 @@ use crate::{
     cap::Cap,
     fault::SysError,
     object::{Progress, SlotRef, TcbRef},
+    reach::Need,
     types::CoreSet,
 };
 
@@ -34,6 +35,8 @@ pub enum Leave {
     Preempted,
     /// These other cores must be stopped first. Nothing has been written that a new start would not find.
     Stop(CoreSet),
+    /// These locks must be held as well. Nothing has been written.
+    Need(Need),
 }
 
 /// Why an invocation did not happen.
