@@ -28,7 +28,7 @@ use crate::{
         Tcb, TcbRef,
     },
     reach::{self, Need},
-    system::{Core, CoreFlags, Shared, System},
+    system::{Core, CoreFlags, Shared, System, system},
     types::{CoreId, CoreSet, PhysAddr},
 };
 
@@ -37,8 +37,8 @@ const CHECKS_BORROWS: bool = cfg!(all(debug_assertions, not(target_os = "none"))
 
 /// Proof that this core holds a set of core locks.
 pub struct Kernel<'l> {
+    #[cfg(not(target_os = "none"))]
     system: &'static System,
-    machine: &'static Machine,
     me: CoreId,
     held: CoreSet,
     /// Cores to ring once the locks are released.
@@ -58,21 +58,51 @@ impl Kernel<'_> {
         }
     }
 
+    /// This core's own lock, if nobody has it or waits for it.
+    pub fn try_lock_own(me: CoreId) -> Option<Self> {
+        let system = system();
+        if ALL_LOCKS {
+            return Some(Self::lock_all(system, me));
+        }
+        arch::interleave();
+        let free = system.locks[me.index()].try_acquire();
+        free.then(|| Self::new(system, me, CoreSet::one(me)))
+    }
+
+    /// Holds this core's lock too, if nobody else has it or waits for it.
+    pub fn try_widen(&mut self, core: CoreId) -> bool {
+        if self.held.contains(core) {
+            return true;
+        }
+        arch::interleave();
+        let free = self.system().locks[core.index()].try_acquire();
+        if free {
+            self.held.insert(core);
+        }
+        free
+    }
+
     /// Takes every core lock, in ascending order.
     pub fn lock_all(system: &'static System, me: CoreId) -> Self {
-        Self::lock(system, me, CoreSet::first(machine().num_cores))
+        Self::lock(system, me, machine().all_cores())
     }
 
     /// Takes these locks, in ascending order.
     fn lock(system: &'static System, me: CoreId, held: CoreSet) -> Self {
-        let machine = machine();
         for core in held.iter() {
             arch::interleave();
             system.locks[core.index()].acquire();
         }
+        Self::new(system, me, held)
+    }
+
+    /// These locks have just been taken.
+    fn new(system: &'static System, me: CoreId, held: CoreSet) -> Self {
+        #[cfg(target_os = "none")]
+        let _ = system;
         Self {
+            #[cfg(not(target_os = "none"))]
             system,
-            machine,
             me,
             held,
             doorbells: CoreSet::EMPTY,
@@ -101,7 +131,7 @@ impl Kernel<'_> {
     /// Gives up what is held, and then holds that and what was missing. Nothing has been written.
     pub fn retake(self, need: Need) -> Self {
         debug_assert!(self.doorbells.is_empty());
-        let (system, me, wanted) = (self.system, self.me, self.with(need));
+        let (system, me, wanted) = (self.system(), self.me, self.with(need));
         self.unlock();
         Self::lock(system, me, wanted)
     }
@@ -113,7 +143,7 @@ impl Kernel<'_> {
             if self.held.contains(core) {
                 continue;
             }
-            let lock = &self.system.locks[core.index()];
+            let lock = &self.system().locks[core.index()];
             arch::interleave();
             if self.held.last() < Some(core) {
                 lock.acquire();
@@ -131,7 +161,7 @@ impl Kernel<'_> {
             Need::Cores(more) if self.held.union(more).len() <= reach::MAX_SET => {
                 self.held.union(more)
             }
-            _ => CoreSet::first(self.machine.num_cores),
+            _ => machine().all_cores(),
         }
     }
 
@@ -145,22 +175,16 @@ impl Kernel<'_> {
     }
 
     pub fn holds_all(&self) -> bool {
-        self.held == CoreSet::first(self.machine.num_cores)
+        self.held == machine().all_cores()
     }
 
     /// A token for checks on the development machine, where no other core does anything meanwhile. It must not be used to
     /// change anything, and is dropped, not released.
     #[cfg(not(target_os = "none"))]
     pub fn inspect(system: &'static System, me: CoreId) -> Self {
-        let machine = machine();
         Self {
-            system,
-            machine,
-            me,
-            held: CoreSet::first(machine.num_cores),
-            doorbells: CoreSet::EMPTY,
             locked_at: 0,
-            _locks: PhantomData,
+            ..Self::new(system, me, machine().all_cores())
         }
     }
 
@@ -177,7 +201,7 @@ impl Kernel<'_> {
     fn unlock(&self) {
         masked::released(self.me, self.locked_at);
         for core in self.held.iter() {
-            self.system.locks[core.index()].release();
+            self.system().locks[core.index()].release();
             arch::interleave();
         }
     }
@@ -195,30 +219,34 @@ impl Kernel<'_> {
     }
 
     pub fn machine(&self) -> &'static Machine {
-        self.machine
+        machine()
     }
 
     pub fn system(&self) -> &'static System {
-        self.system
+        #[cfg(not(target_os = "none"))]
+        let system = self.system;
+        #[cfg(target_os = "none")]
+        let system = system();
+        system
     }
 
     pub fn num_cores(&self) -> usize {
-        self.machine.num_cores
+        machine().num_cores
     }
 
     pub fn cores(&self) -> impl Iterator<Item = CoreId> + use<> {
-        (0..self.machine.num_cores as u16).map(CoreId)
+        (0..machine().num_cores as u16).map(CoreId)
     }
 
     pub fn flags(&self, core: CoreId) -> &'static CoreFlags {
-        &self.system.flags[core.index()]
+        &self.system().flags[core.index()]
     }
 
     /// Whether another core waits for a lock that is held here.
     pub fn is_contended(&self) -> bool {
         self.held
             .iter()
-            .any(|core| self.system.locks[core.index()].has_waiter())
+            .any(|core| self.system().locks[core.index()].has_waiter())
     }
 
     /// Asks for a doorbell to `core` at the release.
@@ -236,7 +264,7 @@ impl Kernel<'_> {
         // SAFETY: an `ObjRef` in a capability, queue or core names a live object of its type (deletion, under all locks,
         // clears them all before the memory is reused). The lock of its home is held, so nobody else writes it; structure
         // is written under all locks; what other cores may write meanwhile consists of atomic words.
-        unsafe { &*(object.address() as *const T) }
+        unsafe { &*object.pointer() }
     }
 
     pub fn get_mut<T: Exclusive>(&mut self, object: ObjRef<T>) -> &mut T {
@@ -250,19 +278,19 @@ impl Kernel<'_> {
         );
         // SAFETY: as in `get`; the token is borrowed exclusively, so this is the only reference to any object that the
         // held locks guard.
-        unsafe { &mut *(object.address() as *mut T) }
+        unsafe { &mut *object.pointer() }
     }
 
     pub fn core(&self, core: CoreId) -> &Core {
         assert!(!CHECKS_BORROWS || self.holds(core));
         // SAFETY: L[core] is held; the token is the only way to the cell.
-        unsafe { &*self.system.cores[core.index()].get() }
+        unsafe { &*self.system().cores[core.index()].get() }
     }
 
     pub fn core_mut(&mut self, core: CoreId) -> &mut Core {
         assert!(!CHECKS_BORROWS || self.holds(core));
         // SAFETY: L[core] is held, and the token is borrowed exclusively.
-        unsafe { &mut *self.system.cores[core.index()].get() }
+        unsafe { &mut *self.system().cores[core.index()].get() }
     }
 
     pub fn this(&self) -> &Core {
@@ -278,7 +306,7 @@ impl Kernel<'_> {
         assert!(!CHECKS_BORROWS || self.holds(core));
         // SAFETY: L[core] is held; a `Core` lives in kernel memory and never overlaps the objects that `Threads`
         // reaches, and both borrow the token exclusively.
-        let core = unsafe { &mut *self.system.cores[core.index()].get() };
+        let core = unsafe { &mut *self.system().cores[core.index()].get() };
         (
             core,
             Threads {
@@ -289,13 +317,13 @@ impl Kernel<'_> {
 
     pub fn shared(&self) -> &Shared {
         // SAFETY: read under any lock; writers hold all.
-        unsafe { &*self.system.shared.get() }
+        unsafe { &*self.system().shared.get() }
     }
 
     pub fn shared_mut(&mut self) -> &mut Shared {
         debug_assert!(self.holds_all());
         // SAFETY: all locks are held, and the token is borrowed exclusively.
-        unsafe { &mut *self.system.shared.get() }
+        unsafe { &mut *self.system().shared.get() }
     }
 
     /// The refill ring of a scheduling context.
@@ -328,7 +356,7 @@ impl Kernel<'_> {
         Self: 'a,
     {
         // SAFETY: as in `get_mut`; the only caller returns it under the token's exclusive borrow.
-        unsafe { &mut *(sc.address() as *mut SchedContext) }
+        unsafe { &mut *sc.pointer() }
     }
 
     /// One entry of a translation table.
@@ -352,7 +380,7 @@ impl Kernel<'_> {
     pub fn place<T: Object>(&mut self, object: ObjRef<T>, value: T) {
         // SAFETY: the memory is inside an untyped without other children there, so nothing refers to it; it is as
         // large and as aligned as `T`, because object sizes and alignments follow the interface's size bits.
-        unsafe { ptr::write(object.address() as *mut T, value) }
+        unsafe { ptr::write(object.pointer(), value) }
     }
 
     /// Reads a word of memory that user level may write at any moment.
@@ -418,12 +446,12 @@ pub struct Threads<'a> {
 impl Threads<'_> {
     fn tcb(&self, tcb: TcbRef) -> &Tcb {
         // SAFETY: as in `Kernel::get`; `Threads` borrows the token exclusively.
-        unsafe { &*(tcb.address() as *const Tcb) }
+        unsafe { &*tcb.pointer() }
     }
 
     fn tcb_mut(&mut self, tcb: TcbRef) -> &mut Tcb {
         // SAFETY: as in `Kernel::get_mut`.
-        unsafe { &mut *(tcb.address() as *mut Tcb) }
+        unsafe { &mut *tcb.pointer() }
     }
 
     fn sc_of(&self, tcb: TcbRef) -> ScRef {
@@ -449,7 +477,7 @@ impl mcs::ReleaseNodes<TcbRef> for Threads<'_> {
     fn release_time(&self, id: TcbRef) -> mcs::Ticks {
         let sc = self.sc_of(id);
         // SAFETY: as in `Kernel::get`.
-        let header = unsafe { &*(sc.address() as *const SchedContext) };
+        let header = unsafe { &*sc.pointer() };
         let (ring, capacity) = ring_of(header, sc);
         // SAFETY: as in `Kernel::refills_ref`.
         let ring = unsafe { core::slice::from_raw_parts(ring.cast_const(), capacity) };

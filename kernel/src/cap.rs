@@ -426,6 +426,35 @@ impl RawCap {
         }
     }
 
+    /// The parts of a capability to an endpoint.
+    #[inline(always)]
+    pub fn as_endpoint(self) -> Option<(EndpointRef, u64, CapRights)> {
+        let [badge, w1] = self.0;
+        (w1 >> TYPE_SHIFT == cap_type::ENDPOINT).then(|| (object(w1), badge, rights(w1)))
+    }
+
+    /// The parts of a capability to a notification.
+    #[inline(always)]
+    pub fn as_notification(self) -> Option<(NotificationRef, u64, CapRights)> {
+        let [badge, w1] = self.0;
+        (w1 >> TYPE_SHIFT == cap_type::NOTIFICATION).then(|| (object(w1), badge, rights(w1)))
+    }
+
+    /// The root and the identifier of a capability to a VSpace that has one.
+    #[inline(always)]
+    pub fn as_vspace(self) -> Option<(TableRef, Asid)> {
+        let [w0, w1] = self.0;
+        let asid = Asid::new(w0 as u16)?;
+        (w1 >> TYPE_SHIFT == cap_type::VSPACE).then(|| (object(w1), asid))
+    }
+
+    /// The object of a capability to a reply object.
+    #[inline(always)]
+    pub fn as_reply(self) -> Option<ReplyRef> {
+        let [_, w1] = self.0;
+        (w1 >> TYPE_SHIFT == cap_type::REPLY).then(|| object(w1))
+    }
+
     /// The type number, as `DebugCapIdentify` reports it.
     pub fn type_number(self) -> u64 {
         self.0[1] >> TYPE_SHIFT

@@ -17,4 +17,3 @@ const _: () = assert!(
     ROOT_CNODE_SIZE_BITS >= 8 && ROOT_CNODE_SIZE_BITS <= 20,
     "ROOT_CNODE_SIZE_BITS: 8 to 20"
 );
-const _: () = assert!(!FASTPATH, "FASTPATH=true: this kernel has no fast path yet");

@@ -71,8 +71,7 @@ pub fn start_core(me: CoreId) {
     sched::time::stamp_unaccounted(&mut k);
     k.this_mut().reprogram = true;
     if !leave(k, None) {
-        arch::wait_for_interrupt();
-        enter(me, Cause::Interrupt);
+        idle(me);
     }
 }
 
@@ -91,7 +90,32 @@ fn enter_once(me: CoreId, cause: Cause) -> bool {
     // What is judged is what the thread used before this entry. The wait for the locks is charged too, but an entry
     // is not abandoned for it: a wait longer than a slice would be started again for ever.
     let entered = arch::counter();
-    let mut k = Kernel::lock_own(system(), me);
+    let k = Kernel::lock_own(system(), me);
+    with_own_lock(k, cause, interrupt, entered)
+}
+
+/// Goes on after a short cut that has done nothing, with this core's lock. `entered` is from before that was taken.
+#[inline(never)]
+pub fn enter_locked(k: Kernel<'_>, cause: Cause, entered: u64) {
+    let me = k.me();
+    // Whoever asks for something holds this lock, and will find it set.
+    k.flags(me).will_look.store(true, Ordering::Relaxed);
+    let runs = with_own_lock(k, cause, None, entered);
+    masked::end(me);
+    if !runs {
+        idle(me);
+    }
+}
+
+/// The core has nothing to run, and has released everything. Returns when a thread is to run.
+pub fn idle(me: CoreId) {
+    arch::wait_for_interrupt();
+    enter(me, Cause::Interrupt);
+}
+
+/// The rest of an entry.
+fn with_own_lock(mut k: Kernel<'_>, cause: Cause, interrupt: Option<u32>, entered: u64) -> bool {
+    let me = k.me();
     masked::set_reason(&k, k.this().current, cause);
     let Some(caller) = k.this().current else {
         k = k.secure(|k| reach::interrupt(k, interrupt));
@@ -116,12 +140,10 @@ fn enter_once(me: CoreId, cause: Cause) -> bool {
     sched::time::stamp_at(&mut k, entered);
     k = k.secure(|k| reach::entry(k, caller, cause, interrupt));
     reach::count(&k);
-    let funded = sched::time::check_budget(&mut k);
-    if funded {
-        sched::time::stamp(&mut k);
-    } else {
-        // The thread may wait in the release queue by now, where its refills must not change.
-        sched::time::stamp_unaccounted(&mut k);
+    let funded = sched::time::is_funded(&k);
+    sched::time::stamp(&mut k);
+    if !funded {
+        sched::time::check_budget(&mut k);
     }
     if cause == Cause::Interrupt {
         // The thread is between two instructions, so nothing is abandoned for the wait: it is judged by that too.

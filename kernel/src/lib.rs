@@ -37,6 +37,7 @@ pub mod debug;
 pub mod delete;
 pub mod derive;
 pub mod entry;
+pub mod fast;
 pub mod fault;
 pub mod invoke;
 pub mod ipc;

@@ -4,7 +4,7 @@
 use mcs::Limits;
 use spin::Once;
 
-use crate::{arch, config::KERNEL_WCET_SCALE};
+use crate::{arch, config::KERNEL_WCET_SCALE, types::CoreSet};
 
 /// The machine as it was found at boot.
 pub struct Machine {
@@ -39,6 +39,10 @@ impl Machine {
             max_intid,
             timer_ppi,
         }
+    }
+
+    pub fn all_cores(&self) -> CoreSet {
+        CoreSet::first(self.num_cores)
     }
 }
 

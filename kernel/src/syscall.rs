@@ -291,7 +291,8 @@ fn finish(k: &mut Kernel<'_>, caller: TcbRef, label: u64, words: &[u64]) {
     context.x[1] = MessageInfo::new(label, 0, 0, length as u64).0;
 }
 
-fn fail(k: &mut Kernel<'_>, caller: TcbRef, error: SysError) {
+/// Answers a Call with an error.
+pub fn fail(k: &mut Kernel<'_>, caller: TcbRef, error: SysError) {
     let (count, words) = error.words();
     finish(k, caller, error.code() as u64, &words[..count]);
 }

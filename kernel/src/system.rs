@@ -37,6 +37,9 @@ pub struct Core {
     /// Used by `current_sc` up to `now` and not yet charged.
     pub consumed: Ticks,
     pub action: Action,
+    /// Until then the paying context has budget for an entry, no refill is due, and no other core wants anything: found
+    /// out when the timer is programmed. Zero for never.
+    pub calm_until: Ticks,
     /// The timer must be programmed again.
     pub reprogram: bool,
     /// Another core changed what this one should run, or when its timer must fire.
@@ -62,6 +65,7 @@ impl Core {
             now: 0,
             consumed: 0,
             action: Action::Choose,
+            calm_until: 0,
             reprogram: false,
             pending: false,
             loaded_root: arch::UserRoot::EMPTY,

@@ -22,72 +22,61 @@ impl CoreId {
     pub const BOOT: Self = Self(0);
 
     pub const fn index(self) -> usize {
-        self.0 as usize
+        debug_assert!((self.0 as usize) < MAX_NUM_NODES);
+        // So that the compiler knows that it is within the tables of cores.
+        self.0 as usize % MAX_NUM_NODES.next_power_of_two()
     }
 }
 
-const WORDS: usize = MAX_NUM_NODES.div_ceil(64);
-
-/// A set of cores.
+/// A set of cores: a bit for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CoreSet([u64; WORDS]);
+pub struct CoreSet(u64);
+
+const _: () = assert!(MAX_NUM_NODES <= u64::BITS as usize);
 
 impl CoreSet {
-    pub const EMPTY: Self = Self([0; WORDS]);
+    pub const EMPTY: Self = Self(0);
 
     /// The cores 0 to `count`, exclusive.
     pub fn first(count: usize) -> Self {
-        let mut set = Self::EMPTY;
-        for (index, word) in set.0.iter_mut().enumerate() {
-            let bits = count.saturating_sub(64 * index).min(64);
-            *word = u64::MAX.checked_shr(64 - bits as u32).unwrap_or(0);
-        }
-        set
+        Self(u64::MAX.checked_shr(u64::BITS - count as u32).unwrap_or(0))
     }
 
-    pub fn one(core: CoreId) -> Self {
-        let mut set = Self::EMPTY;
-        set.insert(core);
-        set
+    pub const fn one(core: CoreId) -> Self {
+        Self(1 << core.0)
     }
 
     pub fn insert(&mut self, core: CoreId) {
-        self.0[core.index() / 64] |= 1 << (core.index() % 64);
+        self.0 |= 1 << core.0;
     }
 
     pub fn contains(&self, core: CoreId) -> bool {
-        self.0[core.index() / 64] & (1 << (core.index() % 64)) != 0
+        self.0 >> core.0 & 1 == 1
     }
 
     pub fn len(&self) -> usize {
-        self.0.iter().map(|word| word.count_ones() as usize).sum()
+        self.0.count_ones() as usize
     }
 
     /// The core with the highest number.
     pub fn last(&self) -> Option<CoreId> {
-        let word = self.0.iter().rposition(|&word| word != 0)?;
-        Some(CoreId((word * 64) as u16 + self.0[word].ilog2() as u16))
+        self.0.checked_ilog2().map(|bit| CoreId(bit as u16))
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0 == [0; WORDS]
+        self.0 == 0
     }
 
-    pub fn union(mut self, other: Self) -> Self {
-        for (word, more) in self.0.iter_mut().zip(other.0) {
-            *word |= more;
-        }
-        self
+    pub fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
     /// In ascending order.
     pub fn iter(mut self) -> impl Iterator<Item = CoreId> {
         core::iter::from_fn(move || {
-            let index = self.0.iter().position(|&word| word != 0)?;
-            let word = &mut self.0[index];
-            let bit = word.trailing_zeros();
-            *word &= *word - 1;
-            Some(CoreId(64 * index as u16 + bit as u16))
+            let first = (self.0 != 0).then(|| CoreId(self.0.trailing_zeros() as u16))?;
+            self.0 &= self.0 - 1;
+            Some(first)
         })
     }
 }

@@ -74,14 +74,19 @@ fn call_handler(
 
 /// Writes the fault of `sender` as a message to its handler.
 pub fn write_message(k: &mut Kernel<'_>, sender: TcbRef, receiver: TcbRef) -> MessageInfo {
-    let context = *k.get(sender.context());
+    let fault = k.get(sender).fault;
+    let used = match (fault, k.get(sender).sc) {
+        (Fault::Timeout { .. }, Some(sc)) => Some(sched::context::take_consumed(k, sc)),
+        _ => None,
+    };
+    let context = k.get(sender.context());
     let mut words = [0; fault_length::UNKNOWN_SYSCALL];
     let mut length = 0;
     let mut put = |word| {
         words[length] = word;
         length += 1;
     };
-    let kind = match k.get(sender).fault {
+    let kind = match fault {
         Fault::None => FaultKind::NullFault,
         Fault::Cap {
             address,
@@ -114,9 +119,7 @@ pub fn write_message(k: &mut Kernel<'_>, sender: TcbRef, receiver: TcbRef) -> Me
         }
         Fault::Timeout { badge } => {
             put(badge);
-            if let Some(sc) = k.get(sender).sc {
-                put(sched::context::take_consumed(k, sc));
-            }
+            used.into_iter().for_each(put);
             FaultKind::Timeout
         }
         Fault::Vm {

@@ -93,28 +93,37 @@ fn words_and_caps(
     receiver: TcbRef,
 ) -> MessageInfo {
     let info = MessageInfo(k.get(sender.context()).x[1]);
-    let from = ipc_buffer(k, sender, false);
-    let to = ipc_buffer(k, receiver, true);
-    let mut length = info.length().min(MESSAGE_REGISTERS);
-    for register in 2..2 + length {
-        k.get_mut(receiver.context()).x[register] = k.get(sender.context()).x[register];
-    }
-    if let (Some(from), Some(to)) = (from, to) {
-        while length < info.length() {
-            let word = k.read_user_word(from, MESSAGE + length);
-            k.write_user_word(to, MESSAGE + length, word);
-            length += 1;
-        }
-    }
+    let length = words(k, sender, receiver, info.length());
     let (mut unwrapped, mut extra) = (0, 0);
     if can_grant
         && info.extra_caps() > 0
+        && let from = ipc_buffer(k, sender, false)
         && let Ok(caps) = lookup_extra_caps(k, sender, from, info)
-        && let Some(to) = to
+        && let Some(to) = ipc_buffer(k, receiver, true)
     {
         (unwrapped, extra) = transfer_caps(k, caps, endpoint, receiver, to);
     }
     MessageInfo::new(info.label(), unwrapped, extra, length as u64)
+}
+
+/// Copies the first `length` words of a message, as far as there are buffers for them: how many arrived.
+pub fn words(k: &mut Kernel<'_>, sender: TcbRef, receiver: TcbRef, length: usize) -> usize {
+    let in_registers = length.min(MESSAGE_REGISTERS);
+    for register in 2..2 + in_registers {
+        k.get_mut(receiver.context()).x[register] = k.get(sender.context()).x[register];
+    }
+    if length == in_registers {
+        return length;
+    }
+    let (from, to) = (ipc_buffer(k, sender, false), ipc_buffer(k, receiver, true));
+    let (Some(from), Some(to)) = (from, to) else {
+        return in_registers;
+    };
+    for index in in_registers..length {
+        let word = k.read_user_word(from, MESSAGE + index);
+        k.write_user_word(to, MESSAGE + index, word);
+    }
+    length
 }
 
 /// Hands over capabilities in order until one cannot be: which were unwrapped (bits), and how many were done.

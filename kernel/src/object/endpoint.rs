@@ -3,7 +3,7 @@
 
 use sel4_abi::size_bits;
 
-use super::{Link, Object, SchedContext, Tcb, TcbRef, Word, layout};
+use super::{Link, Object, SchedContext, Tcb, TcbRef, Word};
 use crate::{ipc::WaitQueue, types::CoreId};
 
 /// Which way the threads that wait on an endpoint want to go.
@@ -62,10 +62,7 @@ fn pack(queue: WaitQueue, state: u64, home: CoreId) -> (u64, u64) {
 }
 
 fn unpack(head: u64, tail: u64) -> WaitQueue {
-    let tcb = |word: u64| {
-        let base = (word & ADDRESS_MASK) as usize;
-        (base != 0).then(|| TcbRef::from_address(base + layout::TCB))
-    };
+    let tcb = |word: u64| TcbRef::from_address_opt((word & ADDRESS_MASK) as usize);
     WaitQueue {
         head: tcb(head),
         tail: tcb(tail),
@@ -97,6 +94,22 @@ impl Endpoint {
 
     pub fn home(&self) -> CoreId {
         CoreId((self.head.get() & HOME_MASK) as u16)
+    }
+
+    /// The first thread that waits to receive, if any does.
+    #[inline(always)]
+    pub fn receiver(&self) -> Option<TcbRef> {
+        let head = self.head.get();
+        if head & STATE_MASK != (EndpointState::Receiving as u64) << HOME_BITS {
+            return None;
+        }
+        TcbRef::from_address_opt((head & ADDRESS_MASK) as usize)
+    }
+
+    /// The last thread of the queue.
+    #[inline(always)]
+    pub fn tail(&self) -> Option<TcbRef> {
+        TcbRef::from_address_opt(self.tail.get() as usize)
     }
 
     pub fn queue(&self) -> WaitQueue {

@@ -32,6 +32,9 @@ pub struct ObjRef<T> {
 ///
 /// It is sealed to this crate: the token dereferences references to these types only.
 pub trait Object: Sized {
+    /// Where the value is from the address that references to it hold.
+    const OFFSET: usize = 0;
+
     /// Where the home of an object is, if a core's lock guards it: none for structure, and for what is made of words.
     fn home(_object: ObjRef<Self>) -> Option<ObjRef<Home>> {
         None
@@ -75,6 +78,24 @@ impl<T> ObjRef<T> {
 
     pub const fn address(self) -> usize {
         self.address.get()
+    }
+
+    /// A part of an object that is aligned to its size, which is more than `offset`. The address is not null either, and
+    /// the compiler knows.
+    #[inline(always)]
+    fn part<U>(self, offset: usize) -> ObjRef<U> {
+        ObjRef {
+            address: self.address | offset,
+            _type: PhantomData,
+        }
+    }
+}
+
+impl<T: Object> ObjRef<T> {
+    /// Where the value is. Only [`crate::access`] follows it.
+    #[inline(always)]
+    pub(crate) fn pointer(self) -> *mut T {
+        (self.address.get() + T::OFFSET) as *mut T
     }
 }
 

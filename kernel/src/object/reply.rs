@@ -3,7 +3,7 @@
 
 use sel4_abi::size_bits;
 
-use super::{Link, Object, ReplyRef, ScRef, TcbRef, Word, layout};
+use super::{Link, Object, ReplyRef, ScRef, TcbRef, Word};
 use crate::types::CoreId;
 
 /// What stands above a reply object in a call stack.
@@ -44,8 +44,7 @@ impl Reply {
 
     /// The thread blocked on this object: a caller that waits for the answer, or a receiver that brought it.
     pub fn tcb(&self) -> Option<TcbRef> {
-        let base = (self.thread.get() & ADDRESS_MASK) as usize;
-        (base != 0).then(|| TcbRef::from_address(base + layout::TCB))
+        TcbRef::from_address_opt((self.thread.get() & ADDRESS_MASK) as usize)
     }
 
     /// Its home is this object's.

@@ -15,7 +15,8 @@ use crate::{
     types::{CoreId, PhysAddr},
 };
 
-/// Where the parts of a TCB object are. References to [`Tcb`] point at [`layout::TCB`] within it.
+/// Where the parts of a TCB object are. References to [`Tcb`] hold the address of the object, which is aligned to its
+/// size.
 pub mod layout {
     use super::{Context, FpuState, Home, Slot, TCB_SLOTS, Tcb, ThreadName};
 
@@ -176,6 +177,8 @@ pub struct Tcb {
 pub struct ThreadName(pub [u8; MAX_THREAD_NAME + 1]);
 
 impl Object for Tcb {
+    const OFFSET: usize = layout::TCB;
+
     fn home(tcb: TcbRef) -> Option<ObjRef<Home>> {
         Some(tcb.home())
     }
@@ -259,32 +262,33 @@ impl Tcb {
 impl TcbRef {
     /// The thread whose TCB object starts at this address.
     pub fn from_object(base: usize) -> Self {
-        Self::from_address(base + layout::TCB)
+        debug_assert!(base.is_multiple_of(1 << size_bits::TCB));
+        Self::from_address(base)
     }
 
     /// Where the TCB object starts.
     pub fn object(self) -> usize {
-        self.address() - layout::TCB
+        self.address()
     }
 
     pub fn slot(self, slot: TcbSlot) -> SlotRef {
-        SlotRef::from_address(self.object() + layout::SLOTS).nth(slot as usize)
+        self.part(layout::SLOTS + slot as usize * size_of::<Slot>())
     }
 
     pub fn context(self) -> ObjRef<Context> {
-        ObjRef::from_address(self.object() + layout::CONTEXT)
+        self.part(layout::CONTEXT)
     }
 
     pub fn fpu(self) -> ObjRef<FpuState> {
-        ObjRef::from_address(self.object() + layout::FPU)
+        self.part(layout::FPU)
     }
 
     /// Whose lock guards this thread while it is not live.
     pub fn home(self) -> ObjRef<Home> {
-        ObjRef::from_address(self.object() + layout::HOME)
+        self.part(layout::HOME)
     }
 
     pub fn name(self) -> ObjRef<ThreadName> {
-        ObjRef::from_address(self.object() + layout::NAME)
+        self.part(layout::NAME)
     }
 }

@@ -13,8 +13,12 @@ use crate::{
 
 /// Whether the head refill is due and large enough for an entry.
 pub fn has_budget(k: &Kernel<'_>, sc: ScRef) -> bool {
+    has_budget_at(k, sc, k.this().now)
+}
+
+pub fn has_budget_at(k: &Kernel<'_>, sc: ScRef, now: mcs::Ticks) -> bool {
     let refills = k.refills_ref(sc);
-    refills.ready(k.this().now) && refills.sufficient(0, &k.machine().limits)
+    refills.ready(now) && refills.sufficient(0, &k.machine().limits)
 }
 
 /// A sporadic context is brought up to date when its thread wakes. (Others are when a core turns to them.)

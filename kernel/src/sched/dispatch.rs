@@ -11,9 +11,32 @@ use crate::{
 
 /// Decides who runs on this core, and makes it so.
 pub fn schedule(k: &mut Kernel<'_>) {
+    if goes_on(k) {
+        return;
+    }
     time::awaken(k);
     let next = decide(k);
     switch_to(k, next);
+}
+
+/// Whether nothing has happened but what the running thread's registers tell: it goes on, and nothing else changes. What
+/// is not looked at here (where its context is, whether that is configured) does not change without the timer.
+fn goes_on(k: &Kernel<'_>) -> bool {
+    let this = k.this();
+    let Some(tcb) = this.current else {
+        return false;
+    };
+    let thread = k.get(tcb);
+    this.action == Action::Resume
+        && !this.pending
+        && time::is_calm(k)
+        && thread.state == ThreadState::Running
+        && thread.sc == this.current_sc
+        && !thread.in_ready_queue
+        && !thread.in_release_queue
+        && thread.yield_to.is_none()
+        && (!thread.wants_fpu() || this.fpu_owner == Some(tcb))
+        && this.loaded_root == vspace::user_root(k, tcb)
 }
 
 /// Whether the thread can go on here. Its context may have moved to another core, or away, during this entry.
@@ -98,7 +121,7 @@ pub fn unload_fpu(k: &mut Kernel<'_>, tcb: TcbRef) {
 }
 
 /// Makes this thread, or none, the live one.
-fn switch_to(k: &mut Kernel<'_>, next: Option<TcbRef>) {
+pub fn switch_to(k: &mut Kernel<'_>, next: Option<TcbRef>) {
     let previous = k.this().current;
     if let Some(previous) = previous
         && next != Some(previous)

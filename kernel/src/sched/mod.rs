@@ -13,7 +13,7 @@ pub mod context;
 mod dispatch;
 pub mod time;
 
-pub use dispatch::{load_fpu, runs_here, schedule, set_idle, unload_fpu};
+pub use dispatch::{load_fpu, runs_here, schedule, set_idle, switch_to, unload_fpu};
 
 use crate::{access::Kernel, object::TcbRef, smp, system::Action, types::CoreId};
 

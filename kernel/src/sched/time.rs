@@ -31,10 +31,18 @@ pub fn stamp_unaccounted(k: &mut Kernel<'_>) {
 /// Whether the running context has budget for what it used and for one more entry.
 pub fn is_funded(k: &Kernel<'_>) -> bool {
     let this = k.this();
-    this.current_sc.is_none_or(|sc| {
-        k.refills_ref(sc)
-            .sufficient(this.consumed, &k.machine().limits)
-    })
+    is_calm(k)
+        || this.current_sc.is_none_or(|sc| {
+            k.refills_ref(sc)
+                .sufficient(this.consumed, &k.machine().limits)
+        })
+}
+
+/// Whether nothing that depends on the time has happened since the timer was programmed: the budget lasts, no refill is
+/// due.
+pub fn is_calm(k: &Kernel<'_>) -> bool {
+    let this = k.this();
+    this.now < this.calm_until && !this.reprogram
 }
 
 /// As [`is_funded`]. If not, it is charged and its thread goes to the end of its queue, waits for a refill, or has a
@@ -60,7 +68,10 @@ pub fn check_again(k: &mut Kernel<'_>) {
         return;
     };
     let consumed = k.this().consumed;
-    if !k.get(sc).is_active() || k.refills_ref(sc).sufficient(consumed, &k.machine().limits) {
+    if is_calm(k)
+        || !k.get(sc).is_active()
+        || k.refills_ref(sc).sufficient(consumed, &k.machine().limits)
+    {
         return;
     }
     let limits = k.machine().limits;
@@ -144,26 +155,25 @@ pub fn put_aside(k: &mut Kernel<'_>) {
     }
 }
 
-/// Makes the timer fire when the running context's head refill is used up or a waiting one is due.
+/// Makes the timer fire when the running context's head refill is used up or a waiting one is due. All that it used so
+/// far is charged.
 pub fn program_timer(k: &mut Kernel<'_>) {
     let core = k.this();
-    let now = core.now;
-    let budget_end = core
+    debug_assert!(core.consumed == 0);
+    let amount = core
         .current_sc
-        .map(|sc| now.saturating_add(k.refills_ref(sc).head().amount));
-    let release = core.release.first().map(|tcb| {
+        .map_or(u64::MAX, |sc| k.refills_ref(sc).head().amount);
+    let release = core.release.first().map_or(u64::MAX, |tcb| {
         let sc = k
             .get(tcb)
             .sc
             .expect("a thread in the release queue has a scheduling context");
         k.refills_ref(sc).head().time
     });
-    let deadline = match (budget_end, release) {
-        (Some(a), Some(b)) => a.min(b),
-        (Some(a), None) | (None, Some(a)) => a,
-        (None, None) => u64::MAX,
-    };
-    arch::set_timer(deadline);
+    arch::set_timer(core.now.saturating_add(amount).min(release));
+    let entries = amount.saturating_sub(k.machine().limits.min_budget);
+    let calm_until = core.now.saturating_add(entries).min(release);
+    k.this_mut().calm_until = calm_until;
 }
 
 /// How many threads one entry wakes because their refills are due.

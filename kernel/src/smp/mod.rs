@@ -12,6 +12,7 @@ use crate::{access::Kernel, types::CoreId};
 pub fn poke(k: &mut Kernel<'_>, core: CoreId) {
     debug_assert!(core != k.me());
     let already = core::mem::replace(&mut k.core_mut(core).pending, true);
+    k.core_mut(core).calm_until = 0;
     // Relaxed: the core clears the flag under its lock, which is held here.
     if !already && !k.flags(core).will_look.load(Ordering::Relaxed) {
         k.ring_later(core);

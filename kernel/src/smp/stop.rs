@@ -103,6 +103,7 @@ impl Stopper {
         for core in cores.iter() {
             let flags = k.flags(core);
             flags.hold.store(true, Ordering::Release);
+            k.core_mut(core).calm_until = 0;
             if !flags.will_look.load(Ordering::Relaxed) {
                 k.ring_later(core);
             }

@@ -9,7 +9,7 @@
 use crate::{
     access::Kernel,
     arch,
-    cap::{Asid, Cap},
+    cap::Asid,
     fault::{LookupFailure, SysError},
     invoke::Leave,
     object::{AsidPool, ENTRIES, ObjRef, TableRef, TcbRef, TcbSlot},
@@ -64,20 +64,12 @@ pub fn check_root(
 
 /// What a core loads to run a thread: empty unless the thread has a VSpace whose ASID is still its own.
 pub fn user_root(k: &Kernel<'_>, tcb: TcbRef) -> arch::UserRoot {
-    match root_of(k, tcb) {
-        Some((root, asid)) => loadable(root, asid),
-        None => arch::UserRoot::EMPTY,
-    }
+    root_of(k, tcb).map_or(arch::UserRoot::EMPTY, |(root, asid)| loadable(root, asid))
 }
 
 pub(super) fn root_of(k: &Kernel<'_>, tcb: TcbRef) -> Option<(TableRef, Asid)> {
-    match k.get(tcb.slot(TcbSlot::VSpace)).cap() {
-        Cap::VSpace {
-            root,
-            asid: Some(asid),
-        } if find_root(k, asid) == Some(root) => Some((root, asid)),
-        _ => None,
-    }
+    let (root, asid) = k.get(tcb.slot(TcbSlot::VSpace)).raw().as_vspace()?;
+    (find_root(k, asid) == Some(root)).then_some((root, asid))
 }
 
 pub(super) fn loadable(root: TableRef, asid: Asid) -> arch::UserRoot {
@@ -213,7 +205,7 @@ fn unload(k: &mut Kernel<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{object::Tcb, types::CoreId, vspace::bench::Bench};
+    use crate::{cap::Cap, object::Tcb, types::CoreId, vspace::bench::Bench};
 
     fn asid(number: u16) -> Asid {
         Asid::new(number).expect("not 0")

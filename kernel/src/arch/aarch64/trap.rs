@@ -15,6 +15,7 @@ use super::exception;
 use crate::{
     config::{DEBUG_BUILD, MAX_NUM_NODES},
     entry::{self, Cause},
+    fast::{self, Exit},
     object::{Context, ObjRef},
     types::CoreId,
 };
@@ -99,7 +100,8 @@ global_asm!(
     elr = const offset_of!(exception::Registers, elr),
     esr = const offset_of!(exception::Registers, esr),
     class_svc = const CLASS_SVC,
-    synchronous = sym handle_synchronous,
+    syscall = sym handle_syscall,
+    exception = sym handle_exception,
     interrupt = sym handle_interrupt,
     serror = sym handle_serror,
     fatal = sym exception::handle_fatal,
@@ -155,7 +157,6 @@ fn cause(syndrome: u64, address: u64) -> Cause {
     let class = syndrome >> 26 & 0x3f;
     let syndrome = syndrome as u32;
     match class {
-        CLASS_SVC => Cause::Syscall,
         CLASS_DATA_ABORT => Cause::DataAbort { address, syndrome },
         CLASS_INSTRUCTION_ABORT => Cause::InstructionAbort { address, syndrome },
         CLASS_FPU => Cause::FpuAccess,
@@ -163,8 +164,13 @@ fn cause(syndrome: u64, address: u64) -> Cause {
     }
 }
 
-extern "C" fn handle_synchronous(syndrome: u64, address: u64) {
-    entry::enter(this_core(), cause(syndrome, address));
+/// Not zero where `trap.s` need not load but x0 to x18, x29 and x30.
+extern "C" fn handle_syscall() -> u64 {
+    u64::from(fast::syscall(this_core()) == Exit::Same)
+}
+
+extern "C" fn handle_exception(syndrome: u64, address: u64) {
+    fast::exception(this_core(), cause(syndrome, address));
 }
 
 extern "C" fn handle_interrupt() {

@@ -79,15 +79,40 @@ trap_vectors:
     .balign 64
 trap_synchronous:
     trap_save
-    // After SVC the address of the instruction itself is what a restart needs; otherwise ELR is that already.
     mrs     x0, esr_el1
-    sub     x7, x1, #4
     lsr     x8, x0, #26
     cmp     x8, #{class_svc}
-    csel    x7, x7, x1, eq
+    b.ne    trap_exception
+    // ELR is behind the SVC, which is what a restart needs.
+    sub     x7, x1, #4
     str     x7, [x6, #{fault_ip}]
+    bl      {syscall}
+    cbz     x0, trap_return
+
+// Goes back to the same thread: what compiled code keeps is as it was, and so are the system registers.
+    mrs     x0, tpidr_el1
+    ldr     x0, [x0, #{block_context}]
+    mov     sp, x0
+    ldp     x28, x29, [sp, #{x} + 14 * 16]
+    ldr     x30, [sp, #{x30}]
+    ldp     x18, x19, [sp, #{x} + 9 * 16]
+    ldp     x16, x17, [sp, #{x} + 8 * 16]
+    ldp     x14, x15, [sp, #{x} + 7 * 16]
+    ldp     x12, x13, [sp, #{x} + 6 * 16]
+    ldp     x10, x11, [sp, #{x} + 5 * 16]
+    ldp     x8, x9, [sp, #{x} + 4 * 16]
+    ldp     x6, x7, [sp, #{x} + 3 * 16]
+    ldp     x4, x5, [sp, #{x} + 2 * 16]
+    ldp     x2, x3, [sp, #{x} + 1 * 16]
+    ldp     x0, x1, [sp, #{x} + 0 * 16]
+    eret
+    dsb     nsh
+    isb
+
+trap_exception:
+    str     x1, [x6, #{fault_ip}]
     mrs     x1, far_el1
-    bl      {synchronous}
+    bl      {exception}
     b       trap_return
 
     .balign 64

@@ -61,6 +61,7 @@ pub struct Core {
     pub pending: bool,
     pub action: Action,
     pub reprogram: bool,
+    pub calm_until: u64,
 }
 
 /// As the kernel's.
@@ -124,6 +125,7 @@ impl System {
                         pending: false,
                         action: Action::Choose,
                         reprogram: false,
+                        calm_until: 0,
                     })
                 })
                 .collect(),

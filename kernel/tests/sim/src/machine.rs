@@ -14,9 +14,11 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use tern_kernel::access::Kernel;
 use tern_kernel::arch::host::{UserRoot, use_hardware};
 use tern_kernel::arch::{DOORBELL, Gic};
 use tern_kernel::entry::{self, Cause};
+use tern_kernel::fast::{self, Exit};
 use tern_kernel::machine::{Machine as Facts, use_machine};
 use tern_kernel::object::{Context, ObjRef};
 use tern_kernel::system::{System, use_system};
@@ -34,6 +36,9 @@ pub const MAX_CORES: usize = 8;
 pub const TIMER: u32 = 27;
 /// Device interrupts.
 pub const DEVICES: std::ops::Range<u32> = 32..64;
+
+/// The first register that an exit to the same thread leaves alone.
+const KEPT: usize = 19;
 
 /// What a machine is made of, before it has cores.
 pub(crate) struct Parts {
@@ -75,6 +80,7 @@ impl Parts {
     /// What each core does.
     pub(crate) fn work(&self) -> Work {
         let introduce = self.introduce();
+        let (chips, system) = (self.chips.get(), self.system.get());
         Arc::new(move |core: usize, pause: &dyn Pause| {
             introduce();
             let me = CoreId(core as u16);
@@ -83,12 +89,38 @@ impl Parts {
                 match pause.pause(Stop::User) {
                     Input::Trap(cause, stores) => {
                         stores.into_iter().for_each(Store::make);
-                        entry::enter(me, cause);
+                        match cause {
+                            Cause::Syscall => system_call(chips, system, me),
+                            cause => entry::enter(me, cause),
+                        }
                     }
                     Input::Go => unreachable!("user mode goes on with a trap"),
                 }
             }
         })
+    }
+}
+
+/// As the trap does it. What the trap's exit then does not load has to be as it was.
+fn system_call(chips: &Chips, system: &'static System, me: CoreId) {
+    let loaded = || {
+        let own = chips.cores[me.index()].own();
+        let context = own.context.expect("a thread runs");
+        // Nobody but this core touches the registers of its thread.
+        let registers = *Kernel::inspect(system, me).get(context);
+        let others = [
+            registers.sp,
+            registers.next_ip,
+            registers.spsr,
+            registers.tpidr,
+            registers.tpidrro,
+        ];
+        let fpu = own.fpu_allowed.then_some(own.fpu);
+        (context, others, registers.x[KEPT..].to_vec(), own.root, fpu)
+    };
+    let before = loaded();
+    if fast::syscall(me) == Exit::Same {
+        assert!(before == loaded(), "the trap's exit leaves something out");
     }
 }
 

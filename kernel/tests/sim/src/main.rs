@@ -112,6 +112,7 @@ fn main() -> ExitCode {
     );
     if tally.sections > 0 {
         tell_tally(&tally);
+        tell_entries(&tally);
     }
     if options.report {
         println!(
@@ -161,5 +162,14 @@ fn tell_tally(tally: &Tally) {
     );
     for (reason, &count) in &tally.outside {
         println!("  {:4.2} %  {reason}", share(count));
+    }
+}
+
+/// What the cores entered the kernel for, and how much of it was done by short cuts.
+fn tell_entries(tally: &Tally) {
+    println!("short cuts, of all entries for the same:");
+    for (cause, &(short, all)) in &tally.entries {
+        let share = 100.0 * short as f64 / all as f64;
+        println!("  {short:8} of {all:8}, {share:4.1} %  {cause}");
     }
 }

@@ -203,11 +203,9 @@ impl<'a> Step<'a> {
         core.used += entered - core.now;
         core.now = entered;
         let funded = self.can_pay();
-        if funded {
-            self.stamp();
-        } else {
+        self.stamp();
+        if !funded {
             self.end_slice(true);
-            self.stamp_unaccounted();
         }
         if let Event::Interrupt(_) = event {
             // Between two instructions the wait for the locks ends a slice as work does.

@@ -130,7 +130,7 @@ impl Driver {
     }
 
     /// From now on every section is held against the model.
-    fn compare_with_model(&mut self) {
+    pub fn compare_with_model(&mut self) {
         self.witness = Some(Witness::new(&mut self.inspect(), &self.machine));
     }
 
@@ -297,7 +297,7 @@ impl Driver {
         self.checker.step(&k, &self.machine, moved);
         let Some(core) = moved else { return true };
         if let (Some(witness), Some(cause)) = (&mut self.witness, entered) {
-            witness.enters(&k, core, cause);
+            witness.enters(&k, &self.machine, core, cause);
         }
         if self.machine.stop(core) == Stop::Publish {
             if let Some(witness) = &mut self.witness {

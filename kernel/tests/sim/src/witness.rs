@@ -12,6 +12,7 @@ mod resolve;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
+use sel4_abi::Syscall;
 use tern_kernel::access::Kernel;
 use tern_kernel::entry::Cause;
 use tern_kernel::types::CoreId;
@@ -33,6 +34,8 @@ pub struct Tally {
     pub but_answer: u64,
     /// Why others were not.
     pub outside: BTreeMap<&'static str, u64>,
+    /// What cores entered the kernel for: how often that was done by a short cut, and how often at all.
+    pub entries: BTreeMap<&'static str, (u64, u64)>,
 }
 
 impl Tally {
@@ -44,6 +47,15 @@ impl Tally {
         for (reason, count) in &other.outside {
             *self.outside.entry(reason).or_default() += count;
         }
+        for (cause, (short, all)) in &other.entries {
+            self.count(cause, *short, *all);
+        }
+    }
+
+    fn count(&mut self, cause: &'static str, short: u64, all: u64) {
+        let counts = self.entries.entry(cause).or_default();
+        counts.0 += short;
+        counts.1 += all;
     }
 }
 
@@ -56,6 +68,8 @@ struct Visit {
     /// Since then it adds to them, if it has to, and what it has read stays what it is.
     has_begun: bool,
     looks: usize,
+    /// When the core's timer was to fire.
+    deadline: u64,
 }
 
 pub struct Witness {
@@ -95,7 +109,7 @@ impl Witness {
     }
 
     /// The core has entered the kernel, and not yet got any lock.
-    pub fn enters(&mut self, k: &Kernel<'_>, core: usize, cause: Cause) {
+    pub fn enters(&mut self, k: &Kernel<'_>, machine: &Machine, core: usize, cause: Cause) {
         if let Some(tcb) = k.core(CoreId(core as u16)).current {
             // What user level did to its registers.
             read::registers(k, tcb, &mut self.state.threads[tcb.address()]);
@@ -106,6 +120,7 @@ impl Witness {
             event: None,
             has_begun: false,
             looks: 0,
+            deadline: machine.deadline(core),
         });
     }
 
@@ -155,6 +170,15 @@ impl Witness {
             limits: self.limits,
             looks: &self.looks,
         };
+        if visit.phase == Phase::Entry {
+            let is_short = is_short(event, &self.looks);
+            if is_short {
+                assert_eq!(end, End::Left, "a short cut of core {core}");
+                let now = machine.deadline(core);
+                leaves_time_alone(&self.state, &after, core, (visit.deadline, now));
+            }
+            self.tally.count(name(event), u64::from(is_short), 1);
+        }
         let mut model = self.state.clone();
         self.tally.sections += 1;
         let step = &mut Step::new(&mut model, core, oracle, &after);
@@ -188,4 +212,52 @@ impl Witness {
             (clock.now, clock.used) = (before.now, before.used);
         }
     }
+}
+
+/// Whether a section, the first after a trap, was a short cut. The usual way looks at the clock again once it has the locks.
+fn is_short(event: &Event, looks: &[Look]) -> bool {
+    matches!(event, Event::Syscall(_)) && looks.len() == 1
+}
+
+/// What a core entered the kernel for, in a word or two.
+fn name(event: &Event) -> &'static str {
+    match event {
+        Event::Syscall(request) => match request.call {
+            Syscall::Call => "Call",
+            Syscall::ReplyRecv => "ReplyRecv",
+            Syscall::NBSendRecv => "NBSendRecv",
+            Syscall::NBSendWait => "NBSendWait",
+            Syscall::Send => "Send",
+            Syscall::NBSend => "NBSend",
+            Syscall::Recv => "Recv",
+            Syscall::NBRecv => "NBRecv",
+            Syscall::Wait => "Wait",
+            Syscall::NBWait => "NBWait",
+            Syscall::Yield => "Yield",
+        },
+        Event::Interrupt(_) => "interrupts",
+        Event::Fault(_) => "faults",
+        Event::Outdated => "outdated faults",
+        Event::FloatingPoint { .. } => "floating point",
+        Event::Debug => "debug calls",
+    }
+}
+
+/// A short cut accounts for no time: what has passed is charged later, to the context that pays now, and nobody's timer
+/// is programmed for it.
+fn leaves_time_alone(before: &State, after: &State, core: usize, deadlines: (u64, u64)) {
+    let time = |state: &State| {
+        let core = &state.cores[core];
+        let head = core.payer.and_then(|payer| state.contexts.get(payer));
+        let head = head.map(|context| (context.head.time, context.head.amount));
+        (core.payer, core.now, core.used, head)
+    };
+    assert!(
+        time(before) == time(after) && deadlines.0 == deadlines.1,
+        "a short cut of core {core} turned {:?} into {:?}, and the timer from {} to {}",
+        time(before),
+        time(after),
+        deadlines.0,
+        deadlines.1
+    );
 }

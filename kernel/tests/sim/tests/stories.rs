@@ -1,4 +1,6 @@
-//! Defects that random runs have found in the kernel, each told again as a short story.
+//! Defects that random runs have found in the kernel, or in the model, each told again as a short story.
+
+use std::sync::atomic::Ordering::Relaxed;
 
 use sel4_abi::{Invocation as I, Syscall, slot};
 use tern_kernel::fault::Fault;
@@ -267,4 +269,38 @@ fn a_caller_goes_home_with_its_context() {
     };
     assert_eq!(k.get(caller.home()).get(), CoreId(1));
     assert_eq!(k.get(reply).home(), CoreId(1));
+}
+
+/// A core is made to park at the end of a call that blocks. The thread that would have been next owes nothing for what
+/// the caller used, and keeps its place. (It was the model that let it pay.)
+#[test]
+fn who_is_next_does_not_pay_for_the_caller() {
+    let mut story = Story::new(2);
+    for thread in [0, 2, 4, 6] {
+        story.suspend(thread);
+    }
+    for (thread, period, priority) in [(1, 10_000, 80), (3, 100, 70), (5, 100, 70)] {
+        let context = story.context(thread);
+        story.configure(1, context, [period, period], 0);
+        let (tcb, authority) = (story.tcb(thread), slot::INIT_THREAD_TCB);
+        let call = Call::invoke(tcb, I::TcbSetPriority, &[authority], &[priority]);
+        story.root(&call);
+    }
+    story.settle(1);
+    story.act(1, Op::Work(5500));
+    let next = story.driver.inspect().core(CoreId(1)).ready.highest();
+    story.driver.compare_with_model();
+    story.driver.machine().set_interleaving(true);
+    let endpoint = story.world.endpoints.start;
+    story.call(1, Syscall::Call, endpoint, 0);
+    let caller = story.tcb(1);
+    let suspend = Call::invoke(caller, I::TcbSuspend, &[], &[]);
+    story.act(0, Op::Call(suspend));
+    while story.driver.take(&Step::Go { core: 0 }) {}
+    while !story.driver.inspect().flags(CoreId(1)).parked.load(Relaxed) {
+        assert!(story.driver.take(&Step::Go { core: 1 }));
+    }
+    story.settle(1);
+    assert_eq!(story.driver.inspect().core(CoreId(1)).ready.highest(), next);
+    (0..2).for_each(|core| story.settle(core));
 }

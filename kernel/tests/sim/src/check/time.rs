@@ -88,36 +88,33 @@ impl Clocks {
             .retain(|&address, _| contexts.iter().any(|sc| sc.address() == address));
         let core = CoreId(by as u16);
         let this = k.core(core);
-        let before = self.cores.get(&by).copied();
-        if before.is_some_and(|before| before.stamp == this.now) {
-            // An entry without accounting.
-            return;
-        }
-        self.cores.insert(
-            by,
-            Account {
-                stamp: this.now,
-                left: this.consumed,
-                payer: this.current_sc,
-            },
-        );
-        let Some(Account {
-            stamp,
-            left,
-            payer: Some(payer),
-        }) = before
-        else {
+        let now = Account {
+            stamp: this.now,
+            left: this.consumed,
+            payer: this.current_sc,
+        };
+        let Some(before) = self.cores.insert(by, now) else {
             return;
         };
+        if before.stamp == now.stamp {
+            // An entry without accounting: what has passed since then is the same context's to pay.
+            assert!(
+                before.payer == now.payer,
+                "core {by} turned from {:?} to {:?} without a look at the clock",
+                before.payer,
+                now.payer
+            );
+        }
+        let Some(payer) = before.payer else { return };
         let was_read = contexts.contains(&payer) && k.get(payer).consumed == 0;
         if known && !was_read {
-            let accounted = charged + this.consumed;
-            let least = machine.entered(by).saturating_sub(stamp) + left;
-            let most = this.now - stamp + left;
+            let accounted = charged + now.left;
+            let most = now.stamp - before.stamp + before.left;
+            let least = machine.entered(by).saturating_sub(before.stamp) + before.left;
             // The payer's counter may have been read, and begun anew, before it was charged.
             assert!(
-                (least..=most).contains(&accounted)
-                    || (least..=most).contains(&(accounted + unread)),
+                (least.min(most)..=most).contains(&accounted)
+                    || (least.min(most)..=most).contains(&(accounted + unread)),
                 "core {by} spent {least} to {most} ticks and charged {accounted}"
             );
         }

@@ -239,7 +239,12 @@ impl Step<'_> {
             self.dequeue(thread);
         }
         self.core_mut().current = next;
-        self.core_mut().payer = next.and_then(|thread| self.state.threads[thread].context);
+        let payer = next.and_then(|thread| self.state.threads[thread].context);
+        if payer != self.core().payer {
+            // Whoever paid so far is charged for it. The next one owes nothing yet.
+            self.core_mut().used = 0;
+            self.core_mut().payer = payer;
+        }
         let Some(thread) = next else { return };
         self.end_yield(thread);
         let this = &mut self.state.threads[thread];

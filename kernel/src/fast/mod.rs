@@ -1,0 +1,165 @@
+//! Short cuts for the entries that matter most, beside the way that defines what they do ([`crate::entry`]).
+//!
+//! A short cut looks at everything it depends on before it writes anything. If all is as usual it does the whole entry,
+//! dispatch included; else the usual way begins, with the lock in hand and nothing changed. It depends on the core
+//! being calm ([`crate::system::Core::calm_until`]): the budget lasts, no refill is due, and nobody wants anything. So
+//! one whose context goes on paying need not account time: what has passed is charged by the next entry that does, to
+//! the same context, as it would have been anyway.
+//!
+//! Locks are taken by one try each: who finds one held by somebody else goes the usual way, which waits.
+
+mod message;
+mod notification;
+mod plain;
+mod switch;
+
+use sel4_abi::{MessageInfo, Syscall};
+
+use crate::{
+    access::Kernel,
+    arch,
+    cap::RawCap,
+    config::{FASTPATH, SMP},
+    cspace,
+    entry::{self, Cause},
+    fault::Fault,
+    masked,
+    object::{Progress, TcbRef},
+    types::CoreId,
+};
+
+/// Whose registers the trap exit loads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// The same thread's: nothing but its general-purpose registers has changed, of these at most x0 to x18.
+    Same,
+    Any,
+    /// Nobody's: the core waits.
+    Idle,
+}
+
+/// What a short cut did; none if it did nothing.
+type Short = Option<Exit>;
+
+/// A system call of the thread that runs on this core.
+pub fn syscall(me: CoreId) -> Exit {
+    enter(me, Cause::Syscall, attempt)
+}
+
+/// A fault of the thread that runs on this core.
+pub fn exception(me: CoreId, cause: Cause) {
+    match cause {
+        Cause::UserException { syndrome } => {
+            enter(me, cause, |k, caller, entered| {
+                message::fault(k, caller, Fault::UserException { syndrome }, entered)
+            });
+        }
+        _ => entry::enter(me, cause),
+    }
+}
+
+#[inline(always)]
+fn enter(
+    me: CoreId,
+    cause: Cause,
+    attempt: impl FnOnce(&mut Kernel<'_>, TcbRef, u64) -> Short,
+) -> Exit {
+    if FASTPATH {
+        masked::begin(me);
+        let entered = arch::counter();
+        if let Some(mut k) = Kernel::try_lock_own(me) {
+            if let Some(caller) = undisturbed(&k, entered)
+                && let Some(exit) = attempt(&mut k, caller, entered)
+            {
+                k.release();
+                masked::end(me);
+                if exit == Exit::Idle {
+                    entry::idle(me);
+                }
+                return exit;
+            }
+            entry::enter_locked(k, cause, entered);
+            return Exit::Any;
+        }
+    }
+    entry::enter(me, cause);
+    Exit::Any
+}
+
+/// The thread that this core runs, if nothing else is to be looked at first.
+#[inline(always)]
+fn undisturbed(k: &Kernel<'_>, entered: u64) -> Option<TcbRef> {
+    let this = k.this();
+    if entered >= this.calm_until {
+        return None;
+    }
+    let caller = this.current?;
+    (k.get(caller).progress == Progress::None).then_some(caller)
+}
+
+#[inline(always)]
+fn attempt(k: &mut Kernel<'_>, caller: TcbRef, entered: u64) -> Short {
+    let x = &k.get(caller.context()).x;
+    let number = x[7] as i64;
+    let info = MessageInfo(x[1]);
+    let (dest, reply) = (x[0], x[6]);
+    match Syscall::from_number(number)? {
+        Syscall::Call => {
+            let cap = send_cap(k, caller, dest, info)?;
+            message::call(k, caller, cap, info, entered).or_else(|| plain::call(k, caller, cap))
+        }
+        Syscall::ReplyRecv => message::reply_recv(k, caller, dest, reply, info, entered),
+        Syscall::Send | Syscall::NBSend => {
+            let cap = send_cap(k, caller, dest, info)?;
+            notification::signal(k, caller, cap, entered)
+                .or_else(|| message::send(k, caller, cap, info, entered))
+                .or_else(|| plain::send(cap))
+        }
+        Syscall::Wait => {
+            let cap = lookup(k, caller, dest)?;
+            notification::wait(k, caller, cap, true, entered)
+                .or_else(|| message::recv(k, caller, cap, None, entered))
+        }
+        Syscall::NBWait => {
+            let cap = lookup(k, caller, dest)?;
+            notification::wait(k, caller, cap, false, entered)
+        }
+        Syscall::Recv => {
+            let cap = lookup(k, caller, dest)?;
+            notification::wait(k, caller, cap, true, entered)
+                .or_else(|| message::recv(k, caller, cap, Some(reply), entered))
+        }
+        Syscall::NBRecv => {
+            let cap = lookup(k, caller, dest)?;
+            notification::wait(k, caller, cap, false, entered)
+        }
+        Syscall::Yield => Some(plain::yield_slice(k, caller, entered)),
+        Syscall::NBSendRecv | Syscall::NBSendWait => None,
+    }
+}
+
+/// The capability that a message without capabilities is sent by.
+#[inline(always)]
+fn send_cap(k: &Kernel<'_>, caller: TcbRef, cptr: u64, info: MessageInfo) -> Option<RawCap> {
+    if info.extra_caps() > 0 {
+        return None;
+    }
+    lookup(k, caller, cptr)
+}
+
+/// The capability at an address of the thread.
+#[inline(always)]
+fn lookup(k: &Kernel<'_>, thread: TcbRef, cptr: u64) -> Option<RawCap> {
+    let slot = cspace::lookup_slot(k, thread, cptr).ok()?;
+    Some(k.get(slot).raw())
+}
+
+/// Has the lock of that home too, unless somebody else has it. Until the lock was held, the home could change.
+#[inline(always)]
+fn reach(k: &mut Kernel<'_>, home: impl Fn(&Kernel<'_>) -> CoreId) -> bool {
+    if !SMP {
+        return true;
+    }
+    let core = home(k);
+    k.holds(core) || k.try_widen(core) && home(k) == core
+}
