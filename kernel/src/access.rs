@@ -16,6 +16,7 @@ use core::{
 };
 
 use mcs::{Refill, Refills, RefillsRef, TreeLinks};
+use sel4_abi::IpcBuffer;
 
 use crate::{
     arch,
@@ -385,7 +386,7 @@ impl Kernel<'_> {
 
     /// Reads a word of memory that user level may write at any moment.
     pub fn read_user_word(&self, words: UserWords, index: usize) -> u64 {
-        assert!(index < words.count);
+        assert!(index < UserWords::COUNT);
         let word = words.base.as_ptr().wrapping_add(index);
         // SAFETY: a `UserWords` lies within a frame that a capability names, and no reference leads there.
         let word = unsafe { AtomicU64::from_ptr(word) };
@@ -395,7 +396,7 @@ impl Kernel<'_> {
 
     /// Writes such a word.
     pub fn write_user_word(&mut self, words: UserWords, index: usize, value: u64) {
-        assert!(index < words.count);
+        assert!(index < UserWords::COUNT);
         let word = words.base.as_ptr().wrapping_add(index);
         // SAFETY: as in `read_user_word`.
         let word = unsafe { AtomicU64::from_ptr(word) };
@@ -406,29 +407,30 @@ impl Kernel<'_> {
     /// read it.
     pub fn clear(&mut self, base: PhysAddr, bytes: u64) {
         // SAFETY: the caller decoded an untyped without children that covers the range; no reference into it exists.
-        unsafe { arch::clear_memory(arch::to_virtual(base), bytes as usize) };
-        arch::clean_to_poc(arch::to_virtual(base), bytes as usize);
+        unsafe { arch::clear_to_poc(arch::to_virtual(base), bytes as usize) };
     }
 }
 
-/// Words of user memory, in the physical window.
+/// The words of an IPC buffer: user memory, in the physical window.
 #[derive(Clone, Copy)]
 pub struct UserWords {
     base: NonNull<u64>,
-    count: usize,
 }
 
 impl UserWords {
-    /// `count` words from a physical address inside a frame that a capability names.
-    pub fn new(base: PhysAddr, count: usize) -> Self {
+    pub const COUNT: usize = size_of::<IpcBuffer>() / size_of::<u64>();
+
+    /// So many words from a physical address inside a frame that a capability names.
+    #[inline]
+    pub fn new(base: PhysAddr) -> Self {
         let base = NonNull::new(arch::to_virtual(base) as *mut u64).expect("window address");
-        Self { base, count }
+        Self { base }
     }
 
     /// Where a word is. For whoever plays user level on the development machine.
     #[cfg(not(target_os = "none"))]
     pub fn address(self, index: usize) -> usize {
-        assert!(index < self.count);
+        assert!(index < Self::COUNT);
         self.base.as_ptr().wrapping_add(index).addr()
     }
 }

@@ -1,10 +1,12 @@
 //! The capability derivation tree, kept as one doubly linked list in pre-order. Two flags in each slot (revocable,
 //! first badged) tell where the subtree of a capability ends.
 
+use sel4_abi::cap_type as t;
+
 use crate::{
     access::Kernel,
     arch,
-    cap::{Cap, Slot, ZombieKind},
+    cap::{Cap, Flags, RawCap, Slot, ZombieKind},
     fault::SysError,
     object::{ObjRef, SlotRef, TcbRef},
     types::PhysAddr,
@@ -58,104 +60,60 @@ fn contains(outer: (PhysAddr, u32), inner: (PhysAddr, u32)) -> bool {
 }
 
 /// Whether `b` could have been made from `a`: the same object, or an object within.
-fn same_region(a: Cap, b: Cap) -> bool {
-    match a {
-        Cap::Null | Cap::Zombie { .. } => false,
-        Cap::Untyped { .. } | Cap::Frame { .. } => {
-            let inside = match (region(a), region(b)) {
-                (Some(a), Some(b)) => contains(a, b),
-                (_, None) | (None, _) => false,
-            };
-            inside && (matches!(a, Cap::Untyped { .. }) || matches!(b, Cap::Frame { .. }))
-        }
-        Cap::Endpoint { endpoint: x, .. } => {
-            matches!(b, Cap::Endpoint { endpoint, .. } if endpoint == x)
-        }
-        Cap::Notification {
-            notification: x, ..
-        } => {
-            matches!(b, Cap::Notification { notification, .. } if notification == x)
-        }
-        Cap::Reply { reply: x, .. } => matches!(b, Cap::Reply { reply, .. } if reply == x),
-        Cap::CNode {
-            base: x, radix: r, ..
-        } => {
-            matches!(b, Cap::CNode { base, radix, .. } if base == x && radix == r)
-        }
-        Cap::Thread { tcb: x } => matches!(b, Cap::Thread { tcb } if tcb == x),
-        Cap::SchedContext { sc: x, bits: n } => {
-            matches!(b, Cap::SchedContext { sc, bits } if sc == x && bits == n)
-        }
-        Cap::PageTable { table: x, .. } => matches!(b, Cap::PageTable { table, .. } if table == x),
-        Cap::VSpace { root: x, .. } => matches!(b, Cap::VSpace { root, .. } if root == x),
-        Cap::AsidPool { pool: x, .. } => matches!(b, Cap::AsidPool { pool, .. } if pool == x),
-        Cap::IrqControl => {
-            matches!(
-                b,
-                Cap::IrqControl | Cap::IrqHandler { .. } | Cap::SgiSignal { .. }
-            )
-        }
-        Cap::IrqHandler { line: x } => matches!(b, Cap::IrqHandler { line } if line == x),
-        Cap::SgiSignal { sgi: x, target: t } => {
-            matches!(b, Cap::SgiSignal { sgi, target } if sgi == x && target == t)
-        }
-        Cap::SchedControl { .. } => matches!(b, Cap::SchedControl { .. }),
-        Cap::AsidControl => b == Cap::AsidControl,
-        Cap::Domain => b == Cap::Domain,
+#[inline(always)]
+fn same_region(a: RawCap, b: RawCap) -> bool {
+    match a.type_number() {
+        t::UNTYPED => is_inside(a.decode(), b.decode()),
+        t::FRAME => b.type_number() == t::FRAME && is_inside(a.decode(), b.decode()),
+        t::IRQ_CONTROL => matches!(
+            b.type_number(),
+            t::IRQ_CONTROL | t::IRQ_HANDLER | t::SGI_SIGNAL
+        ),
+        _ => a.is_same_object(b),
     }
 }
 
-/// Whether two capabilities name the very same object, so that neither is the last.
-fn same_object(a: Cap, b: Cap) -> bool {
-    match (a, b) {
-        // Each untyped capability stands for its own piece of bookkeeping; control capabilities have no object.
-        (Cap::Untyped { .. }, _) | (Cap::IrqControl, _) => false,
-        (
-            Cap::Frame {
-                base: x,
-                size: s,
-                device: d,
-                ..
-            },
-            Cap::Frame {
-                base, size, device, ..
-            },
-        ) => x == base && s == size && d == device,
-        _ => same_region(a, b),
+fn is_inside(outer: Cap, inner: Cap) -> bool {
+    match (region(outer), region(inner)) {
+        (Some(outer), Some(inner)) => contains(outer, inner),
+        (_, None) | (None, _) => false,
     }
 }
 
 /// Whether `b`'s slot stands in the subtree of `a`'s, given that it follows it in the list.
+#[inline]
 pub fn is_parent(a: &Slot, b: &Slot) -> bool {
-    if !a.revocable() || !same_region(a.cap(), b.cap()) {
+    if !a.revocable() || !same_region(a.raw(), b.raw()) {
         return false;
     }
-    match (a.cap(), b.cap()) {
-        (Cap::Endpoint { badge: x, .. }, Cap::Endpoint { badge: y, .. })
-        | (Cap::Notification { badge: x, .. }, Cap::Notification { badge: y, .. }) => {
+    match a.raw().type_number() {
+        t::ENDPOINT | t::NOTIFICATION => {
+            let (x, y) = (a.raw().badge(), b.raw().badge());
             x == 0 || (x == y && !b.first_badged())
         }
-        (Cap::SgiSignal { .. }, _) => !b.first_badged(),
+        t::SGI_SIGNAL => !b.first_badged(),
         _ => true,
     }
 }
 
 /// Whether a capability made from `source` starts a level of its own.
-fn starts_level(new: Cap, source: Cap) -> bool {
-    match (new, source) {
-        (Cap::Endpoint { badge: x, .. }, Cap::Endpoint { badge: y, .. })
-        | (Cap::Notification { badge: x, .. }, Cap::Notification { badge: y, .. }) => x != y,
-        (Cap::IrqHandler { .. } | Cap::SgiSignal { .. }, source) => source == Cap::IrqControl,
-        (Cap::Untyped { .. }, _) => true,
+#[inline]
+fn starts_level(new: RawCap, source: RawCap) -> bool {
+    match new.type_number() {
+        t::ENDPOINT | t::NOTIFICATION => new.badge() != source.badge(),
+        t::IRQ_HANDLER | t::SGI_SIGNAL => source.type_number() == t::IRQ_CONTROL,
+        t::UNTYPED => true,
         _ => false,
     }
 }
 
-fn link_after(k: &mut Kernel<'_>, source: SlotRef, slot: SlotRef) {
-    let next = k.get(source).next();
-    k.get_mut(slot).set_prev(Some(source));
-    k.get_mut(slot).set_next(next);
-    k.get_mut(source).set_next(Some(slot));
+/// Puts a capability into an empty slot, behind `before` in the list.
+#[inline]
+fn insert_after(k: &mut Kernel<'_>, before: SlotRef, slot: SlotRef, cap: RawCap, flags: Flags) {
+    debug_assert!(k.get(slot).is_empty());
+    let next = k.get(before).next();
+    *k.get_mut(slot) = Slot::new(cap, Some(before), next, flags);
+    k.get_mut(before).set_next(Some(slot));
     if let Some(next) = next {
         k.get_mut(next).set_prev(Some(slot));
     }
@@ -163,28 +121,24 @@ fn link_after(k: &mut Kernel<'_>, source: SlotRef, slot: SlotRef) {
 
 /// Puts a copy of, or something derived from, the capability in `source` into an empty slot. A copied untyped makes
 /// its source full, so that the two never hand out the same memory.
-pub fn insert(k: &mut Kernel<'_>, cap: Cap, source: SlotRef, slot: SlotRef) {
-    debug_assert!(k.get(slot).is_empty());
-    let source_cap = k.get(source).cap();
-    let level = starts_level(cap, source_cap);
-    *k.get_mut(slot) = Slot::EMPTY;
-    k.get_mut(slot).set_cap(cap);
-    k.get_mut(slot).set_flags(level, level);
-    link_after(k, source, slot);
-    if let (
-        Cap::Untyped {
-            base, bits, device, ..
-        },
-        Cap::Untyped {
-            base: copy,
-            bits: n,
-            ..
-        },
-    ) = (source_cap, cap)
-        && base == copy
-        && bits == n
+#[inline]
+pub fn insert(k: &mut Kernel<'_>, cap: impl Into<RawCap>, source: SlotRef, slot: SlotRef) {
+    let cap = cap.into();
+    let level = starts_level(cap, k.get(source).raw());
+    insert_after(k, source, slot, cap, Flags::new(level, level));
+    if cap.type_number() == t::UNTYPED {
+        fill(k, source);
+    }
+}
+
+/// Nothing is made any more from an untyped that has been copied.
+#[cold]
+fn fill(k: &mut Kernel<'_>, slot: SlotRef) {
+    if let Cap::Untyped {
+        base, bits, device, ..
+    } = k.get(slot).cap()
     {
-        k.get_mut(source).set_cap(Cap::Untyped {
+        k.get_mut(slot).set_cap(Cap::Untyped {
             base,
             bits,
             device,
@@ -194,99 +148,82 @@ pub fn insert(k: &mut Kernel<'_>, cap: Cap, source: SlotRef, slot: SlotRef) {
 }
 
 /// Puts a new object's capability into an empty slot, as a child of the untyped in `parent`.
+#[inline]
 pub fn insert_new(k: &mut Kernel<'_>, cap: Cap, parent: SlotRef, slot: SlotRef) {
-    debug_assert!(k.get(slot).is_empty());
-    *k.get_mut(slot) = Slot::EMPTY;
-    k.get_mut(slot).set_cap(cap);
-    k.get_mut(slot).set_flags(true, true);
-    link_after(k, parent, slot);
+    insert_after(k, parent, slot, cap.into(), Flags::new(true, true));
 }
 
 /// Puts a capability that is derived from nothing into an empty slot: boot only.
 pub fn insert_root(k: &mut Kernel<'_>, cap: Cap, slot: SlotRef) {
-    *k.get_mut(slot) = Slot::EMPTY;
-    k.get_mut(slot).set_cap(cap);
-    k.get_mut(slot).set_flags(true, true);
+    *k.get_mut(slot) = Slot::new(cap.into(), None, None, Flags::new(true, true));
 }
 
 /// Moves a capability, which may change on the way, with its place in the tree.
-pub fn move_to(k: &mut Kernel<'_>, cap: Cap, source: SlotRef, slot: SlotRef) {
+pub fn move_to(k: &mut Kernel<'_>, cap: RawCap, source: SlotRef, slot: SlotRef) {
     debug_assert!(k.get(slot).is_empty());
-    let (prev, next) = (k.get(source).prev(), k.get(source).next());
-    let (revocable, first_badged) = (k.get(source).revocable(), k.get(source).first_badged());
-    let to = k.get_mut(slot);
-    *to = Slot::EMPTY;
-    to.set_cap(cap);
-    to.set_flags(revocable, first_badged);
-    to.set_prev(prev);
-    to.set_next(next);
+    let from = k.get(source);
+    *k.get_mut(slot) = Slot::new(cap, from.prev(), from.next(), from.flags());
     *k.get_mut(source) = Slot::EMPTY;
     relink(k, slot);
 }
 
 /// Makes the neighbours of a slot point at it.
 fn relink(k: &mut Kernel<'_>, slot: SlotRef) {
-    if let Some(prev) = k.get(slot).prev() {
+    let (prev, next) = (k.get(slot).prev(), k.get(slot).next());
+    if let Some(prev) = prev {
         k.get_mut(prev).set_next(Some(slot));
     }
-    if let Some(next) = k.get(slot).next() {
+    if let Some(next) = next {
         k.get_mut(next).set_prev(Some(slot));
     }
 }
 
 /// Exchanges two slots with their places in the tree; each capability may change on the way.
-pub fn swap(k: &mut Kernel<'_>, cap_a: Cap, a: SlotRef, cap_b: Cap, b: SlotRef) {
+pub fn swap(k: &mut Kernel<'_>, cap_a: RawCap, a: SlotRef, cap_b: RawCap, b: SlotRef) {
     if a == b {
         return;
     }
-    let links = |k: &Kernel<'_>, slot: SlotRef| {
+    let place = |k: &Kernel<'_>, slot: SlotRef| {
         let slot = k.get(slot);
-        (
-            slot.prev(),
-            slot.next(),
-            slot.revocable(),
-            slot.first_badged(),
-        )
+        (slot.prev(), slot.next(), slot.flags())
     };
-    let (mut a_links, mut b_links) = (links(k, a), links(k, b));
+    let (mut a_place, mut b_place) = (place(k, a), place(k, b));
     // Neighbours of each other: what pointed at one now points at the other.
-    for (links, from, to) in [(&mut a_links, b, a), (&mut b_links, a, b)] {
-        for link in [&mut links.0, &mut links.1] {
+    for (place, from, to) in [(&mut a_place, b, a), (&mut b_place, a, b)] {
+        for link in [&mut place.0, &mut place.1] {
             if *link == Some(from) {
                 *link = Some(to);
             }
         }
     }
-    for (slot, cap, (prev, next, revocable, first_badged)) in
-        [(a, cap_b, b_links), (b, cap_a, a_links)]
-    {
-        let slot = k.get_mut(slot);
-        slot.set_cap(cap);
-        slot.set_flags(revocable, first_badged);
-        slot.set_prev(prev);
-        slot.set_next(next);
+    for (slot, cap, (prev, next, flags)) in [(a, cap_b, b_place), (b, cap_a, a_place)] {
+        *k.get_mut(slot) = Slot::new(cap, prev, next, flags);
     }
     relink(k, a);
     relink(k, b);
 }
 
 /// Empties a slot and takes it out of the tree.
+#[inline]
 pub fn remove(k: &mut Kernel<'_>, slot: SlotRef) {
-    let (prev, next) = (k.get(slot).prev(), k.get(slot).next());
-    let first_badged = k.get(slot).first_badged();
+    let here = k.get(slot);
+    let (prev, next) = (here.prev(), here.next());
+    let first_badged = here.first_badged();
+    *k.get_mut(slot) = Slot::EMPTY;
     if let Some(prev) = prev {
         k.get_mut(prev).set_next(next);
     }
     if let Some(next) = next {
-        let revocable = k.get(next).revocable();
-        let first_badged = k.get(next).first_badged() || first_badged;
-        k.get_mut(next).set_prev(prev);
-        k.get_mut(next).set_flags(revocable, first_badged);
+        let next = k.get_mut(next);
+        next.set_prev(prev);
+        if first_badged {
+            next.set_first_badged();
+        }
     }
-    *k.get_mut(slot) = Slot::EMPTY;
 }
 
 /// The first capability derived from this one, if there is one.
+#[inline]
 pub fn first_child(k: &Kernel<'_>, slot: SlotRef) -> Option<SlotRef> {
     let next = k.get(slot).next()?;
     is_parent(k.get(slot), k.get(next)).then_some(next)
@@ -302,10 +239,17 @@ pub fn ensure_no_children(k: &Kernel<'_>, slot: SlotRef) -> Result<(), SysError>
 }
 
 /// Whether no other capability names the same object.
+#[inline]
 pub fn is_final(k: &Kernel<'_>, slot: SlotRef) -> bool {
     let here = k.get(slot);
-    let same = |other: Option<SlotRef>| {
-        other.is_some_and(|other| same_object(k.get(other).cap(), here.cap()))
-    };
+    let cap = here.raw();
+    let same =
+        |other: Option<SlotRef>| other.is_some_and(|other| cap.is_same_object(k.get(other).raw()));
     !same(here.prev()) && !same(here.next())
+}
+
+/// Whether a slot can be emptied, and nothing else has to be done: others name the same object.
+#[inline]
+pub fn is_mere_copy(k: &Kernel<'_>, slot: SlotRef) -> bool {
+    k.get(slot).raw().leaves_nothing() && !is_final(k, slot)
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     access::Kernel,
-    cap::Cap,
+    cap::{Node, RawCap},
     fault::{LookupFailure, SysError},
     object::{SlotRef, TcbRef, TcbSlot},
 };
@@ -10,82 +10,82 @@ use crate::{
 /// Bits of a capability address.
 pub const WORD_BITS: u64 = 64;
 
-/// Follows `address`, of which the low `depth` bits count, from a root capability. Ends at the slot where the bits run
-/// out or that holds no CNode; says how many bits are left there.
+/// Follows `address`, of which the low `depth` bits count (at least one), from a root capability. Ends at the slot where
+/// the bits run out or that holds no CNode; says how many bits are left there.
+#[inline(always)]
 pub fn resolve(
     k: &Kernel<'_>,
-    root: Cap,
+    root: RawCap,
     address: u64,
     depth: u64,
 ) -> Result<(SlotRef, u64), LookupFailure> {
-    let mut cap = root;
+    let mut node = root.node().ok_or(LookupFailure::InvalidRoot)?;
     let mut bits_left = depth;
-    if !matches!(cap, Cap::CNode { .. }) {
-        return Err(LookupFailure::InvalidRoot);
-    }
     loop {
-        let Cap::CNode {
-            base,
-            radix,
-            guard,
-            guard_size,
-        } = cap
-        else {
-            unreachable!("checked before each level");
-        };
-        let (radix, guard_size) = (u64::from(radix), u64::from(guard_size));
-        let level_bits = radix + guard_size;
-        let mismatch = LookupFailure::GuardMismatch {
-            bits_left,
-            guard,
-            guard_size,
-        };
-        if guard_size > bits_left {
-            return Err(mismatch);
+        // Those that are left, from the top.
+        let bits = address << (WORD_BITS - bits_left);
+        let level_bits = node.guard_size + node.radix;
+        // In two steps: there may be no guard at all.
+        let found = (bits >> 1) >> (WORD_BITS - 1 - node.guard_size);
+        if level_bits > bits_left || found != node.guard {
+            return Err(mismatch(node, bits, bits_left));
         }
-        if guard_size > 0 {
-            let found = (address >> (bits_left - guard_size)) & ((1 << guard_size) - 1);
-            if found != guard {
-                return Err(mismatch);
-            }
-        }
-        if level_bits > bits_left {
-            return Err(LookupFailure::DepthMismatch {
-                bits_left,
-                bits_found: level_bits,
-            });
-        }
-        let index = (address >> (bits_left - level_bits)) & ((1 << radix) - 1);
-        let slot = base.nth(index as usize);
+        let index = (bits << node.guard_size) >> (WORD_BITS - node.radix);
+        let slot = node.base.nth(index as usize);
         bits_left -= level_bits;
         if bits_left == 0 {
             return Ok((slot, 0));
         }
-        cap = k.get(slot).cap();
-        if !matches!(cap, Cap::CNode { .. }) {
-            return Ok((slot, bits_left));
+        match k.get(slot).raw().node() {
+            Some(next) => node = next,
+            None => return Ok((slot, bits_left)),
+        }
+    }
+}
+
+/// Why the walk ends at this CNode.
+#[cold]
+fn mismatch(node: Node, bits: u64, bits_left: u64) -> LookupFailure {
+    let Node {
+        radix,
+        guard,
+        guard_size,
+        ..
+    } = node;
+    let found = (bits >> 1) >> (WORD_BITS - 1 - guard_size);
+    if guard_size > bits_left || found != guard {
+        LookupFailure::GuardMismatch {
+            bits_left,
+            guard,
+            guard_size,
+        }
+    } else {
+        LookupFailure::DepthMismatch {
+            bits_left,
+            bits_found: guard_size + radix,
         }
     }
 }
 
 /// The slot that a capability pointer of `thread` names. Bits left over at a slot without a CNode are tolerated.
+#[inline(always)]
 pub fn lookup_slot(k: &Kernel<'_>, thread: TcbRef, cptr: u64) -> Result<SlotRef, LookupFailure> {
-    let root = k.get(thread.slot(TcbSlot::CSpace)).cap();
+    let root = k.get(thread.slot(TcbSlot::CSpace)).raw();
     resolve(k, root, cptr, WORD_BITS).map(|(slot, _)| slot)
 }
 
 /// The slot at `index`, `depth` bits deep, from a root capability that came as an argument. `source` says which of the
 /// two places of an operation an error is about.
+#[inline(always)]
 pub fn lookup_target_slot(
     k: &Kernel<'_>,
-    root: Cap,
+    root: RawCap,
     index: u64,
     depth: u64,
     source: bool,
 ) -> Result<SlotRef, SysError> {
-    let failed = |failure| SysError::FailedLookup { source, failure };
-    if !matches!(root, Cap::CNode { .. }) {
-        return Err(failed(LookupFailure::InvalidRoot));
+    if root.node().is_none() {
+        return Err(failed(source, LookupFailure::InvalidRoot));
     }
     if !(1..=WORD_BITS).contains(&depth) {
         return Err(SysError::RangeError {
@@ -93,13 +93,22 @@ pub fn lookup_target_slot(
             max: WORD_BITS,
         });
     }
-    match resolve(k, root, index, depth).map_err(failed)? {
-        (slot, 0) => Ok(slot),
-        (_, bits_left) => Err(failed(LookupFailure::DepthMismatch {
-            bits_left,
-            bits_found: 0,
-        })),
+    match resolve(k, root, index, depth) {
+        Ok((slot, 0)) => Ok(slot),
+        Ok((_, bits_left)) => Err(failed(
+            source,
+            LookupFailure::DepthMismatch {
+                bits_left,
+                bits_found: 0,
+            },
+        )),
+        Err(failure) => Err(failed(source, failure)),
     }
+}
+
+#[cold]
+fn failed(source: bool, failure: LookupFailure) -> SysError {
+    SysError::FailedLookup { source, failure }
 }
 
 /// The slot must be free to take a capability.

@@ -10,7 +10,7 @@
 
 use crate::{
     access::Kernel,
-    cap::{Cap, ZombieKind},
+    cap::{Cap, RawCap, ZombieKind},
     cdt, debug,
     invoke::Leave,
     ipc, irq,
@@ -22,7 +22,19 @@ use crate::{
 };
 
 /// Deletes the capability in a slot. Nothing happens if it is empty.
+#[inline]
 pub fn delete(k: &mut Kernel<'_>, slot: SlotRef) -> Result<(), Leave> {
+    if cdt::is_mere_copy(k, slot) {
+        cdt::remove(k, slot);
+        Ok(())
+    } else {
+        delete_last(k, slot)
+    }
+}
+
+/// The same with what the capability stands for.
+#[inline(never)]
+fn delete_last(k: &mut Kernel<'_>, slot: SlotRef) -> Result<(), Leave> {
     finalise_slot(k, slot, true)?;
     if !k.get(slot).is_empty() {
         cdt::remove(k, slot);
@@ -43,6 +55,10 @@ pub fn revoke(k: &mut Kernel<'_>, slot: SlotRef) -> Result<(), Leave> {
 /// it holds a zombie that keeps itself.
 fn finalise_slot(k: &mut Kernel<'_>, slot: SlotRef, exposed: bool) -> Result<bool, Leave> {
     loop {
+        if cdt::is_mere_copy(k, slot) {
+            cdt::remove(k, slot);
+            return Ok(true);
+        }
         let cap = k.get(slot).cap();
         let zombie = match cap {
             Cap::Null => return Ok(true),
@@ -79,8 +95,8 @@ fn finalise_slot(k: &mut Kernel<'_>, slot: SlotRef, exposed: bool) -> Result<boo
                 return Ok(false);
             }
             // Hand the zombie to its own first slot, and go on with what was there.
-            let first = k.get(base).cap();
-            cdt::swap(k, zombie, slot, first, base);
+            let first = k.get(base).raw();
+            cdt::swap(k, zombie.into(), slot, first, base);
             preempt::point(k)?;
             continue;
         }
@@ -88,7 +104,7 @@ fn finalise_slot(k: &mut Kernel<'_>, slot: SlotRef, exposed: bool) -> Result<boo
         let emptied = finalise_slot(k, last_slot, false)?;
         preempt::point(k)?;
         // The slot may have been given away by an exchange meanwhile; only the same zombie has one slot less.
-        if k.get(slot).cap() == zombie {
+        if k.get(slot).raw() == RawCap::from(zombie) {
             assert!(
                 emptied,
                 "only an exchange with this slot leaves a zombie that keeps itself"

@@ -1,140 +1,102 @@
 //! What a copy of a capability looks like: rights masked, badge or guard set, mapping forgotten.
 
-use sel4_abi::{CNodeCapData, CapRights};
+use sel4_abi::{CNodeCapData, CapRights, cap_type as t};
 
-use crate::{access::Kernel, cap::Cap, cdt, fault::SysError, object::SlotRef};
+use crate::{
+    access::Kernel,
+    cap::{Cap, RawCap},
+    cdt, cspace,
+    fault::SysError,
+    object::SlotRef,
+};
 
 /// The capability that a copy of `cap`, found in (or made from what is in) `source`, is. Null where there can be none.
-pub fn derive(k: &Kernel<'_>, source: SlotRef, cap: Cap) -> Result<Cap, SysError> {
-    match cap {
-        Cap::Untyped { .. } => {
+#[inline(always)]
+pub fn derive(k: &Kernel<'_>, source: SlotRef, cap: RawCap) -> Result<RawCap, SysError> {
+    if is_copied_as_it_is(cap) {
+        Ok(cap)
+    } else {
+        derive_special(k, source, cap)
+    }
+}
+
+#[inline(always)]
+fn is_copied_as_it_is(cap: RawCap) -> bool {
+    matches!(
+        cap.type_number(),
+        t::NULL
+            | t::ENDPOINT
+            | t::NOTIFICATION
+            | t::REPLY
+            | t::CNODE
+            | t::THREAD
+            | t::SCHED_CONTEXT
+            | t::SCHED_CONTROL
+            | t::ASID_CONTROL
+            | t::ASID_POOL
+            | t::IRQ_HANDLER
+            | t::SGI_SIGNAL
+            | t::DOMAIN
+    )
+}
+
+#[inline(never)]
+fn derive_special(k: &Kernel<'_>, source: SlotRef, cap: RawCap) -> Result<RawCap, SysError> {
+    match cap.type_number() {
+        t::UNTYPED => {
             cdt::ensure_no_children(k, source)?;
             Ok(cap)
         }
-        Cap::VSpace { asid: None, .. } | Cap::PageTable { mapping: None, .. } => {
-            Err(SysError::IllegalOperation)
-        }
-        Cap::IrqControl | Cap::Zombie { .. } => Ok(Cap::Null),
-        Cap::Frame {
-            base,
-            size,
-            rights,
-            device,
-            ..
-        } => Ok(Cap::Frame {
-            base,
-            size,
-            rights,
-            device,
-            mapping: None,
-        }),
-        Cap::Null
-        | Cap::Endpoint { .. }
-        | Cap::Notification { .. }
-        | Cap::Reply { .. }
-        | Cap::CNode { .. }
-        | Cap::Thread { .. }
-        | Cap::SchedContext { .. }
-        | Cap::SchedControl { .. }
-        | Cap::PageTable { .. }
-        | Cap::VSpace { .. }
-        | Cap::AsidControl
-        | Cap::AsidPool { .. }
-        | Cap::IrqHandler { .. }
-        | Cap::SgiSignal { .. }
-        | Cap::Domain => Ok(cap),
+        t::PAGE_TABLE | t::VSPACE if cap.is_mapped() => Ok(cap),
+        t::PAGE_TABLE | t::VSPACE => Err(SysError::IllegalOperation),
+        t::FRAME => Ok(cap.unmapped()),
+        _ => Ok(RawCap::NULL),
     }
 }
 
 /// The capability with no more than the rights in `mask`. Most have none to lose.
-pub fn mask_rights(cap: Cap, mask: CapRights) -> Cap {
-    match cap {
-        Cap::Endpoint {
-            endpoint,
-            badge,
-            rights,
-        } => Cap::Endpoint {
-            endpoint,
-            badge,
-            rights: rights & mask,
-        },
-        Cap::Notification {
-            notification,
-            badge,
-            rights,
-        } => Cap::Notification {
-            notification,
-            badge,
-            rights: rights & mask,
-        },
-        Cap::Reply { reply, can_grant } => Cap::Reply {
-            reply,
-            can_grant: can_grant && mask.contains(CapRights::GRANT),
-        },
-        Cap::Frame {
-            base,
-            size,
-            rights,
-            device,
-            mapping,
-        } => Cap::Frame {
-            base,
-            size,
-            rights: rights.mask(mask),
-            device,
-            mapping,
-        },
-        other => other,
+#[inline]
+pub fn mask_rights(cap: RawCap, mask: CapRights) -> RawCap {
+    match cap.type_number() {
+        t::ENDPOINT | t::NOTIFICATION => cap.with_rights_in(mask),
+        t::REPLY if !mask.contains(CapRights::GRANT) => cap.without_grant(),
+        t::FRAME => cap.with_frame_rights_in(mask),
+        _ => cap,
     }
 }
 
 /// Sets the badge or guard of a new capability (`CNode_Mint`). Null if that cannot be.
-pub fn mint(cap: Cap, data: u64) -> Cap {
-    match cap {
-        Cap::Endpoint { badge, .. } | Cap::Notification { badge, .. } if badge != 0 => Cap::Null,
-        Cap::Endpoint {
-            endpoint, rights, ..
-        } => Cap::Endpoint {
-            endpoint,
-            badge: data,
-            rights,
-        },
-        Cap::Notification {
-            notification,
-            rights,
-            ..
-        } => Cap::Notification {
-            notification,
-            badge: data,
-            rights,
-        },
-        other => set_guard(other, data),
+#[inline]
+pub fn mint(cap: RawCap, data: u64) -> RawCap {
+    match cap.type_number() {
+        t::ENDPOINT | t::NOTIFICATION if cap.badge() != 0 => RawCap::NULL,
+        t::ENDPOINT | t::NOTIFICATION => cap.with_badge(data),
+        _ => set_guard(cap, data),
     }
 }
 
 /// Sets the guard of a capability that moves (`CNode_Mutate`, `CNode_Rotate`). Endpoints and notifications cannot be
 /// changed on the way.
-pub fn mutate(cap: Cap, data: u64) -> Cap {
-    match cap {
-        Cap::Endpoint { .. } | Cap::Notification { .. } => Cap::Null,
-        other => set_guard(other, data),
+pub fn mutate(cap: RawCap, data: u64) -> RawCap {
+    match cap.type_number() {
+        t::ENDPOINT | t::NOTIFICATION => RawCap::NULL,
+        _ => set_guard(cap, data),
     }
 }
 
 /// Sets the guard of a CNode capability; others stay as they are.
-pub fn set_guard(cap: Cap, data: u64) -> Cap {
-    let Cap::CNode { base, radix, .. } = cap else {
+pub fn set_guard(cap: RawCap, data: u64) -> RawCap {
+    let Cap::CNode { base, radix, .. } = cap.decode() else {
         return cap;
     };
     let data = CNodeCapData(data);
-    let guard_size = data.guard_size() as u8;
-    if u64::from(guard_size) + u64::from(radix) > crate::cspace::WORD_BITS {
-        return Cap::Null;
+    if data.guard_size() + u64::from(radix) > cspace::WORD_BITS {
+        return RawCap::NULL;
     }
-    Cap::CNode {
+    RawCap::from(Cap::CNode {
         base,
         radix,
         guard: data.guard(),
-        guard_size,
-    }
+        guard_size: data.guard_size() as u8,
+    })
 }

@@ -54,6 +54,15 @@ fn has_budget_left(k: &mut Kernel<'_>) -> bool {
         .sufficient(k.this().consumed, &k.machine().limits)
 }
 
+/// Whether the thread left a call and has got somewhere with it.
+#[inline]
+pub fn has_progress(k: &Kernel<'_>, tcb: TcbRef) -> bool {
+    match k.get(tcb).progress {
+        Progress::None | Progress::SearchStop { .. } => false,
+        Progress::Maintained { .. } | Progress::Searched { .. } => true,
+    }
+}
+
 /// The thread does not go on with a call that was left, or takes it up again: how far that had got.
 pub fn take_progress(k: &mut Kernel<'_>, tcb: TcbRef) -> Progress {
     let progress = k.get(tcb).progress;

@@ -3,21 +3,24 @@
 //! An invocation that is left early ([`Leave`]) starts again at the SVC; so does one that suspends its own thread, once
 //! that is resumed.
 
-use sel4_abi::{CapRights, MESSAGE_REGISTERS, MessageInfo, Syscall};
+use sel4_abi::{
+    CapRights, MAX_EXTRA_CAPS, MESSAGE_REGISTERS, MessageInfo, Syscall, USER_CONTEXT_WORDS,
+    cap_type as t,
+};
 
 use crate::{
     access::Kernel,
-    cap::Cap,
+    cap::{Cap, RawCap},
     config, cspace,
     fault::{Fault, LookupFailure, SysError},
-    invoke::{self, Args, Failure, Leave, Outcome},
+    invoke::{self, Args, Failure, Leave, Outcome, Results},
     ipc::{
         self,
         endpoint::{self, Send},
         transfer,
     },
     object::{Progress, TcbRef, ThreadState},
-    preempt, reach, sched,
+    preempt, reach, registers, sched,
     smp::stop,
 };
 
@@ -58,31 +61,33 @@ const FIRST: Mode = Mode {
 
 /// Does the system call of the current thread.
 pub fn handle(k: &mut Kernel<'_>, caller: TcbRef, syscall: Syscall) -> Result<(), Leave> {
-    let x = k.get(caller.context()).x;
-    let (dest, reply) = (x[0], x[6]);
-    let progress = preempt::take_progress(k, caller);
-    let send_phase = |k: &mut Kernel<'_>, cptr, mode| send_phase(k, caller, cptr, mode, progress);
+    let taken;
+    let mut progress = &Progress::None;
+    if preempt::has_progress(k, caller) {
+        taken = preempt::take_progress(k, caller);
+        progress = &taken;
+    }
+    let x = &k.get(caller.context()).x;
+    let (dest, reply, other) = (x[0], x[6], x[8]);
+    let (invoked, mode) = match syscall {
+        Syscall::Call => (dest, CALL),
+        Syscall::Send => (dest, SEND),
+        Syscall::NBSend => (dest, NB_SEND),
+        Syscall::ReplyRecv | Syscall::NBSendWait => (reply, FIRST),
+        Syscall::NBSendRecv => (other, FIRST),
+        Syscall::Recv => return Ok(receive_phase(k, caller, dest, Some(reply), true)),
+        Syscall::NBRecv => return Ok(receive_phase(k, caller, dest, Some(reply), false)),
+        Syscall::Wait => return Ok(receive_phase(k, caller, dest, None, true)),
+        Syscall::NBWait => return Ok(receive_phase(k, caller, dest, None, false)),
+        Syscall::Yield => return Ok(sched::time::yield_slice(k)),
+    };
+    send_phase(k, caller, invoked, mode, progress)?;
     match syscall {
-        Syscall::Call => send_phase(k, dest, CALL)?,
-        Syscall::Send => send_phase(k, dest, SEND)?,
-        Syscall::NBSend => send_phase(k, dest, NB_SEND)?,
-        Syscall::ReplyRecv => {
-            send_phase(k, reply, FIRST)?;
+        Syscall::ReplyRecv | Syscall::NBSendRecv => {
             receive_phase(k, caller, dest, Some(reply), true);
         }
-        Syscall::NBSendRecv => {
-            send_phase(k, x[8], FIRST)?;
-            receive_phase(k, caller, dest, Some(reply), true);
-        }
-        Syscall::NBSendWait => {
-            send_phase(k, reply, FIRST)?;
-            receive_phase(k, caller, dest, None, true);
-        }
-        Syscall::Recv => receive_phase(k, caller, dest, Some(reply), true),
-        Syscall::NBRecv => receive_phase(k, caller, dest, Some(reply), false),
-        Syscall::Wait => receive_phase(k, caller, dest, None, true),
-        Syscall::NBWait => receive_phase(k, caller, dest, None, false),
-        Syscall::Yield => sched::time::yield_slice(k),
+        Syscall::NBSendWait => receive_phase(k, caller, dest, None, true),
+        _ => {}
     }
     Ok(())
 }
@@ -92,39 +97,33 @@ fn send_phase(
     caller: TcbRef,
     cptr: u64,
     mode: Mode,
-    progress: Progress,
+    progress: &Progress,
 ) -> Result<(), Leave> {
-    let faults = mode.blocking;
-    let fault = |k: &mut Kernel<'_>, address, failure| {
-        if faults {
-            reach::hold(k, |k| reach::fault(k, caller))?;
-            ipc::fault::raise(
-                k,
-                caller,
-                Fault::Cap {
-                    address,
-                    in_receive: false,
-                    failure,
-                },
-            );
-        }
-        Ok(())
-    };
     let slot = match cspace::lookup_slot(k, caller, cptr) {
         Ok(slot) => slot,
-        Err(failure) => return fault(k, cptr, failure),
+        Err(failure) => return unresolved(k, caller, mode, cptr, failure),
     };
+    let cap = k.get(slot).raw();
     let info = MessageInfo(k.get(caller.context()).x[1]);
-    let buffer = transfer::ipc_buffer(k, caller, false);
-    let extra = match transfer::lookup_extra_caps(k, caller, buffer, info) {
-        Ok(extra) => extra,
-        Err((address, failure)) => return fault(k, address, failure),
-    };
-    let length = if buffer.is_some() {
-        info.length()
-    } else {
-        info.length().min(MESSAGE_REGISTERS)
-    };
+    let (mut buffer, mut extra) = (None, [None; MAX_EXTRA_CAPS]);
+    let mut length = info.length();
+    if transfer::needs_buffer(info) {
+        if info.extra_caps() > 0 && is_message(cap) {
+            // They are looked up again when they are handed over.
+            reach::hold_all(k)?;
+        }
+        buffer = transfer::ipc_buffer(k, caller, false);
+        match transfer::lookup_extra_caps(k, caller, buffer, info) {
+            Ok(found) => extra = found,
+            Err((address, failure)) => return unresolved(k, caller, mode, address, failure),
+        }
+        if buffer.is_none() {
+            length = length.min(MESSAGE_REGISTERS);
+        }
+    }
+    if is_message(cap) {
+        return send(k, caller, cap, info, mode);
+    }
     let args = Args {
         caller,
         slot,
@@ -135,22 +134,52 @@ fn send_phase(
         first_phase: mode.first_phase,
         progress,
     };
-    invoke(k, &args, info, mode)
+    invoke_object(k, &args, cap, mode)
 }
 
-/// Invokes whatever the capability names.
-fn invoke(k: &mut Kernel<'_>, args: &Args, info: MessageInfo, mode: Mode) -> Result<(), Leave> {
-    let caller = args.caller;
-    let answer = |k: &mut Kernel<'_>, outcome: Result<(), SysError>| {
-        if mode.call {
-            match outcome {
-                Ok(()) => finish(k, caller, 0, &[]),
-                Err(error) => fail(k, caller, error),
-            }
-        }
-    };
-    let cap = k.get(args.slot).cap();
-    if !args.first_phase {
+/// An address that a send needs does not resolve.
+#[cold]
+fn unresolved(
+    k: &mut Kernel<'_>,
+    caller: TcbRef,
+    mode: Mode,
+    address: u64,
+    failure: LookupFailure,
+) -> Result<(), Leave> {
+    if mode.blocking {
+        reach::hold(k, |k| reach::fault(k, caller))?;
+        ipc::fault::raise(
+            k,
+            caller,
+            Fault::Cap {
+                address,
+                in_receive: false,
+                failure,
+            },
+        );
+    }
+    Ok(())
+}
+
+/// Whether invoking this is no method of a kernel object: a message, a signal, an answer or a mistake.
+#[inline(always)]
+fn is_message(cap: RawCap) -> bool {
+    matches!(
+        cap.type_number(),
+        t::NULL | t::ZOMBIE | t::ENDPOINT | t::NOTIFICATION | t::REPLY
+    )
+}
+
+/// Such a thing.
+fn send(
+    k: &mut Kernel<'_>,
+    caller: TcbRef,
+    cap: RawCap,
+    info: MessageInfo,
+    mode: Mode,
+) -> Result<(), Leave> {
+    let cap = cap.decode();
+    if !mode.first_phase {
         reach::hold(k, |k| reach::target(k, cap, info).map(|_| ()))?;
     }
     match cap {
@@ -158,11 +187,7 @@ fn invoke(k: &mut Kernel<'_>, args: &Args, info: MessageInfo, mode: Mode) -> Res
             endpoint,
             badge,
             rights,
-        } => {
-            if !rights.contains(CapRights::WRITE) {
-                answer(k, Err(SysError::InvalidCapability(0)));
-                return Ok(());
-            }
+        } if rights.contains(CapRights::WRITE) => {
             let how = Send {
                 blocking: mode.blocking,
                 call: mode.call,
@@ -177,25 +202,29 @@ fn invoke(k: &mut Kernel<'_>, args: &Args, info: MessageInfo, mode: Mode) -> Res
             notification,
             badge,
             rights,
-        } => {
-            if rights.contains(CapRights::WRITE) {
-                ipc::notification::signal(k, notification, badge);
-                answer(k, Ok(()));
-            } else {
-                answer(k, Err(SysError::InvalidCapability(0)));
+        } if rights.contains(CapRights::WRITE) => {
+            ipc::notification::signal(k, notification, badge);
+            if mode.call {
+                answer(k, caller, 0, &[]);
             }
         }
         Cap::Reply { reply, can_grant } => {
             stop::ensure_reply_usable(k, reply)?;
             ipc::reply::send(k, caller, reply, can_grant);
-            answer(k, Ok(()));
+            if mode.call {
+                answer(k, caller, 0, &[]);
+            }
         }
-        cap => invoke_object(k, args, cap, mode)?,
+        _ => {
+            if mode.call {
+                fail(k, caller, SysError::InvalidCapability(0));
+            }
+        }
     }
     Ok(())
 }
 
-fn invoke_object(k: &mut Kernel<'_>, args: &Args, cap: Cap, mode: Mode) -> Result<(), Leave> {
+fn invoke_object(k: &mut Kernel<'_>, args: &Args, cap: RawCap, mode: Mode) -> Result<(), Leave> {
     let caller = args.caller;
     match dispatch(k, args, cap) {
         Ok(results) => {
@@ -203,7 +232,7 @@ fn invoke_object(k: &mut Kernel<'_>, args: &Args, cap: Cap, mode: Mode) -> Resul
             if k.get(caller).is_runnable() {
                 k.get_mut(caller).state = ThreadState::Running;
                 if mode.call {
-                    finish(k, caller, 0, results.words());
+                    finish(k, caller, &results);
                 }
             }
             Ok(())
@@ -225,76 +254,72 @@ fn invoke_object(k: &mut Kernel<'_>, args: &Args, cap: Cap, mode: Mode) -> Resul
     }
 }
 
-fn dispatch(k: &mut Kernel<'_>, args: &Args, cap: Cap) -> Outcome {
-    let barred = match cap {
-        Cap::Thread { .. }
-        | Cap::Domain
-        | Cap::CNode { .. }
-        | Cap::SchedControl { .. }
-        | Cap::SchedContext { .. } => args.first_phase,
-        _ => false,
-    };
-    if barred {
+#[inline(always)]
+fn dispatch(k: &mut Kernel<'_>, args: &Args, cap: RawCap) -> Outcome {
+    let kind = cap.type_number();
+    let may_not_be_first = matches!(
+        kind,
+        t::THREAD | t::DOMAIN | t::CNODE | t::SCHED_CONTROL | t::SCHED_CONTEXT
+    );
+    if args.first_phase && may_not_be_first {
         return Err(SysError::InvalidCapability(0).into());
     }
-    // The others ask for what they touch once they know it.
-    let changes_structure = match cap {
-        Cap::Untyped { .. }
-        | Cap::CNode { .. }
-        | Cap::Frame { .. }
-        | Cap::PageTable { .. }
-        | Cap::VSpace { .. }
-        | Cap::AsidControl
-        | Cap::AsidPool { .. }
-        | Cap::IrqControl
-        | Cap::Domain => true,
-        Cap::Null
-        | Cap::Zombie { .. }
-        | Cap::Endpoint { .. }
-        | Cap::Notification { .. }
-        | Cap::Reply { .. }
-        | Cap::Thread { .. }
-        | Cap::SchedContext { .. }
-        | Cap::SchedControl { .. }
-        | Cap::IrqHandler { .. }
-        | Cap::SgiSignal { .. } => false,
-    };
-    if changes_structure {
+    let asks_itself = matches!(
+        kind,
+        t::THREAD | t::SCHED_CONTEXT | t::SCHED_CONTROL | t::IRQ_HANDLER | t::SGI_SIGNAL
+    );
+    if !asks_itself {
         reach::hold_all(k)?;
     }
-    match cap {
-        Cap::Null | Cap::Zombie { .. } => Err(SysError::InvalidCapability(0).into()),
-        Cap::Endpoint { .. } | Cap::Notification { .. } | Cap::Reply { .. } => {
-            unreachable!("not a kernel object's method")
+    match kind {
+        t::UNTYPED => invoke::untyped::invoke(k, args, cap.decode()),
+        t::CNODE => invoke::cnode::invoke(k, args),
+        t::THREAD => invoke::tcb::invoke(k, args, cap.decode()),
+        t::SCHED_CONTEXT => invoke::sched_context::invoke(k, args, cap.decode()),
+        t::SCHED_CONTROL => invoke::sched_control::invoke(k, args, cap.decode()),
+        t::FRAME => invoke::page::invoke(k, args, cap.decode()),
+        t::PAGE_TABLE => invoke::page_table::invoke(k, args, cap.decode()),
+        t::VSPACE => invoke::vspace::invoke(k, args, cap.decode()),
+        t::ASID_CONTROL | t::ASID_POOL => invoke::asid::invoke(k, args, cap.decode()),
+        t::IRQ_CONTROL | t::IRQ_HANDLER | t::SGI_SIGNAL => {
+            invoke::irq::invoke(k, args, cap.decode())
         }
-        Cap::Untyped { .. } => invoke::untyped::invoke(k, args, cap),
-        Cap::CNode { .. } => invoke::cnode::invoke(k, args, cap),
-        Cap::Thread { .. } => invoke::tcb::invoke(k, args, cap),
-        Cap::SchedContext { .. } => invoke::sched_context::invoke(k, args, cap),
-        Cap::SchedControl { .. } => invoke::sched_control::invoke(k, args, cap),
-        Cap::Frame { .. } => invoke::page::invoke(k, args, cap),
-        Cap::PageTable { .. } => invoke::page_table::invoke(k, args, cap),
-        Cap::VSpace { .. } => invoke::vspace::invoke(k, args, cap),
-        Cap::AsidControl | Cap::AsidPool { .. } => invoke::asid::invoke(k, args, cap),
-        Cap::IrqControl | Cap::IrqHandler { .. } | Cap::SgiSignal { .. } => {
-            invoke::irq::invoke(k, args, cap)
-        }
-        Cap::Domain => invoke::domain::invoke(k, args),
+        t::DOMAIN => invoke::domain::invoke(k, args),
+        _ => unreachable!("not a kernel object's method"),
     }
 }
 
-/// Writes the answer to a Call of a kernel object.
-fn finish(k: &mut Kernel<'_>, caller: TcbRef, label: u64, words: &[u64]) {
+/// Answers a Call of a kernel object.
+#[inline]
+fn finish(k: &mut Kernel<'_>, caller: TcbRef, results: &Results) {
+    match *results {
+        Results::None => answer(k, caller, 0, &[]),
+        Results::One(word) => answer(k, caller, 0, &[word]),
+        Results::Registers { of, count } => answer_registers(k, caller, of, count),
+    }
+}
+
+#[inline(never)]
+fn answer_registers(k: &mut Kernel<'_>, caller: TcbRef, of: TcbRef, count: usize) {
+    let context = k.get(of.context());
+    let words: [u64; USER_CONTEXT_WORDS] =
+        core::array::from_fn(|index| registers::read(context, index));
+    answer(k, caller, 0, &words[..count]);
+}
+
+/// Answers a Call with an error.
+#[inline]
+pub fn fail(k: &mut Kernel<'_>, caller: TcbRef, error: SysError) {
+    let (count, words) = error.words();
+    answer(k, caller, error.code() as u64, &words[..count]);
+}
+
+#[inline]
+fn answer(k: &mut Kernel<'_>, caller: TcbRef, label: u64, words: &[u64]) {
     let length = transfer::write_words(k, caller, words);
     let context = k.get_mut(caller.context());
     context.x[0] = 0;
     context.x[1] = MessageInfo::new(label, 0, 0, length as u64).0;
-}
-
-/// Answers a Call with an error.
-pub fn fail(k: &mut Kernel<'_>, caller: TcbRef, error: SysError) {
-    let (count, words) = error.words();
-    finish(k, caller, error.code() as u64, &words[..count]);
 }
 
 /// Receives from an endpoint or notification. With a reply address, an endpoint's callers wait on that object.

@@ -291,7 +291,7 @@ pub fn ring(core: CoreId) {
 
 /// # Safety
 /// As on the machine: memory that nothing refers to.
-pub unsafe fn clear_memory(va: usize, bytes: usize) {
+pub unsafe fn clear_to_poc(va: usize, bytes: usize) {
     assert!((va | bytes).is_multiple_of(16));
     let start = core::ptr::with_exposed_provenance_mut::<u8>(va);
     // SAFETY: the caller's promise.

@@ -21,7 +21,7 @@ use host as machine;
 
 pub use machine::{
     Gic, UserRoot, allow_user_fpu, asid_bits, clean_invalidate_to_poc, clean_to_poc, clean_to_pou,
-    clear_memory, completion_barrier, copy_memory, counter, counter_frequency, cycles,
+    clear_to_poc, completion_barrier, copy_memory, counter, counter_frequency, cycles,
     device_barrier, halt, interleave, interrupt_pending, invalidate_asid, invalidate_page,
     invalidate_to_poc, invalidation_barrier, load_fpu, load_user_root, physical_address_bits,
     publish, ring, save_fpu, send_event, set_current_context, set_timer, stack_peak, table_barrier,
@@ -36,6 +36,13 @@ use crate::config::DEBUG_BUILD;
 
 /// The software-generated interrupt that says 'enter the kernel'.
 pub const DOORBELL: u32 = 1;
+
+/// The upper bits of the address of any kernel object: those above the 48 that a capability has room for.
+pub const OBJECTS_ABOVE: u64 = if cfg!(target_os = "none") {
+    0xffff << 48
+} else {
+    0
+};
 
 /// Bytes of a call instruction: a return address is so far behind its call.
 pub const CALL_SIZE: usize = 4;

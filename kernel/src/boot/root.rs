@@ -359,7 +359,7 @@ impl<'k, 'l> Builder<'k, 'l> {
             (slot::INIT_THREAD_IPC_BUFFER, TcbSlot::IpcBuffer),
         ] {
             let source = self.slot(from);
-            let cap = self.k.get(source).cap();
+            let cap = self.k.get(source).raw();
             let cap = derive::derive(self.k, source, cap).expect("an initial capability");
             cdt::insert(self.k, cap, source, tcb.slot(to));
         }

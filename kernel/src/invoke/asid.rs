@@ -58,7 +58,7 @@ fn decode_make_pool(k: &Kernel<'_>, args: &Args) -> Result<Plan, SysError> {
         _ => return Err(SysError::InvalidCapability(1)),
     };
     cdt::ensure_no_children(k, untyped)?;
-    let destination = cspace::lookup_target_slot(k, args.extra_cap(k, 1), at, depth, false)?;
+    let destination = cspace::lookup_target_slot(k, args.extra_raw(k, 1), at, depth, false)?;
     cspace::ensure_empty(k, destination)?;
     Ok(Plan::MakePool {
         untyped,

@@ -2,143 +2,122 @@
 
 use sel4_abi::{CapRights, Invocation};
 
-use super::{Args, Outcome, Results};
+use super::{Args, Failure, Outcome, Results};
 use crate::{
     access::Kernel,
-    cap::Cap,
+    cap::{Cap, RawCap},
     cdt, cspace, delete, derive,
     fault::{LookupFailure, SysError},
     ipc,
-    object::{EndpointRef, SlotRef},
+    object::SlotRef,
 };
 
-/// A checked method.
-enum Plan {
-    Revoke(SlotRef),
-    Delete(SlotRef),
-    CancelBadgedSends {
-        endpoint: EndpointRef,
-        badge: u64,
-    },
-    Insert {
-        cap: Cap,
-        source: SlotRef,
-        dest: SlotRef,
-    },
-    Move {
-        cap: Cap,
-        source: SlotRef,
-        dest: SlotRef,
-    },
-    Rotate(Rotation),
+const REVOKE: u64 = Invocation::CNodeRevoke.label();
+const DELETE: u64 = Invocation::CNodeDelete.label();
+const CANCEL_BADGED_SENDS: u64 = Invocation::CNodeCancelBadgedSends.label();
+const COPY: u64 = Invocation::CNodeCopy.label();
+const MINT: u64 = Invocation::CNodeMint.label();
+const MOVE: u64 = Invocation::CNodeMove.label();
+const MUTATE: u64 = Invocation::CNodeMutate.label();
+const ROTATE: u64 = Invocation::CNodeRotate.label();
+
+pub fn invoke(k: &mut Kernel<'_>, args: &Args) -> Outcome {
+    match args.label {
+        COPY | MINT => copy(k, args, args.label == MINT)?,
+        MOVE | MUTATE => move_to(k, args, args.label == MUTATE)?,
+        DELETE => {
+            let slot = destination(k, args)?;
+            delete::delete(k, slot)?;
+        }
+        REVOKE => {
+            let slot = destination(k, args)?;
+            delete::revoke(k, slot)?;
+        }
+        CANCEL_BADGED_SENDS => cancel_badged_sends(k, args)?,
+        ROTATE => rotate(k, args)?,
+        _ => return Err(SysError::IllegalOperation.into()),
+    }
+    Ok(Results::none())
+}
+
+/// The slot that words 0 and 1 name: what all methods begin with.
+#[inline(always)]
+fn destination(k: &Kernel<'_>, args: &Args) -> Result<SlotRef, SysError> {
+    args.require(2, 0)?;
+    let root = k.get(args.slot).raw();
+    cspace::lookup_target_slot(k, root, args.word(k, 0), args.word(k, 1), false)
+}
+
+/// The destination, which must be empty, the source that words 2 and 3 name, and what is in it.
+#[inline(always)]
+fn two_slots(k: &Kernel<'_>, args: &Args) -> Result<(SlotRef, SlotRef, RawCap), SysError> {
+    let dest = destination(k, args)?;
+    args.require(4, 1)?;
+    cspace::ensure_empty(k, dest)?;
+    let (root, depth) = (args.extra_raw(k, 0), args.word(k, 3));
+    let source = cspace::lookup_target_slot(k, root, args.word(k, 2), depth, true)?;
+    let cap = occupied(k, source, true, depth)?;
+    Ok((dest, source, cap))
+}
+
+fn copy(k: &mut Kernel<'_>, args: &Args, mint: bool) -> Result<(), SysError> {
+    let (dest, source, cap) = two_slots(k, args)?;
+    args.require(if mint { 6 } else { 5 }, 1)?;
+    let rights = CapRights::from_bits_truncate(args.word(k, 4));
+    let mut cap = derive::mask_rights(cap, rights);
+    if mint {
+        cap = derive::mint(cap, args.word(k, 5));
+    }
+    let copy = not_null(derive::derive(k, source, cap)?)?;
+    cdt::insert(k, copy, source, dest);
+    Ok(())
+}
+
+#[inline(never)]
+fn move_to(k: &mut Kernel<'_>, args: &Args, mutate: bool) -> Result<(), SysError> {
+    let (dest, source, mut cap) = two_slots(k, args)?;
+    if mutate {
+        args.require(5, 1)?;
+        cap = not_null(derive::mutate(cap, args.word(k, 4)))?;
+    }
+    cdt::move_to(k, cap, source, dest);
+    Ok(())
+}
+
+#[inline(never)]
+fn cancel_badged_sends(k: &mut Kernel<'_>, args: &Args) -> Result<(), Failure> {
+    let slot = destination(k, args)?;
+    match k.get(slot).cap() {
+        Cap::Endpoint {
+            endpoint,
+            badge,
+            rights,
+        } if rights == CapRights::all() => {
+            if badge != 0 {
+                ipc::endpoint::cancel_badged(k, args.caller, endpoint, badge, *args.progress)?;
+            }
+            Ok(())
+        }
+        _ => Err(SysError::IllegalOperation.into()),
+    }
 }
 
 /// `pivot` goes to `dest`, and `source` to `pivot`.
 struct Rotation {
     source: SlotRef,
-    to_pivot: Cap,
+    to_pivot: RawCap,
     pivot: SlotRef,
-    to_dest: Cap,
+    to_dest: RawCap,
     dest: SlotRef,
 }
 
-pub fn invoke(k: &mut Kernel<'_>, args: &Args, cap: Cap) -> Outcome {
-    match decode(k, args, cap)? {
-        Plan::Revoke(slot) => delete::revoke(k, slot)?,
-        Plan::Delete(slot) => delete::delete(k, slot)?,
-        Plan::CancelBadgedSends { endpoint, badge } => {
-            if badge != 0 {
-                ipc::endpoint::cancel_badged(k, args.caller, endpoint, badge, args.progress)?;
-            }
-        }
-        Plan::Insert { cap, source, dest } => cdt::insert(k, cap, source, dest),
-        Plan::Move { cap, source, dest } => cdt::move_to(k, cap, source, dest),
-        Plan::Rotate(r) if r.source == r.dest => {
-            cdt::swap(k, r.to_pivot, r.source, r.to_dest, r.pivot);
-        }
-        Plan::Rotate(r) => {
-            cdt::move_to(k, r.to_dest, r.pivot, r.dest);
-            cdt::move_to(k, r.to_pivot, r.source, r.pivot);
-        }
-    }
-    Ok(Results::none())
-}
-
-fn decode(k: &Kernel<'_>, args: &Args, cap: Cap) -> Result<Plan, SysError> {
-    let method = Invocation::from_label(args.label)
-        .filter(|_| (18..=25).contains(&args.label))
-        .ok_or(SysError::IllegalOperation)?;
-    args.require(2, 0)?;
-    let word = |index| args.word(k, index);
-    let dest = cspace::lookup_target_slot(k, cap, word(0), word(1), false)?;
-    match method {
-        Invocation::CNodeRevoke => Ok(Plan::Revoke(dest)),
-        Invocation::CNodeDelete => Ok(Plan::Delete(dest)),
-        Invocation::CNodeCancelBadgedSends => match k.get(dest).cap() {
-            Cap::Endpoint {
-                endpoint,
-                badge,
-                rights,
-            } if rights == CapRights::all() => Ok(Plan::CancelBadgedSends { endpoint, badge }),
-            _ => Err(SysError::IllegalOperation),
-        },
-        Invocation::CNodeRotate => decode_rotate(k, args, dest),
-        method => decode_transfer(k, args, method, dest),
-    }
-}
-
-/// Copy, Mint, Move and Mutate.
-fn decode_transfer(
-    k: &Kernel<'_>,
-    args: &Args,
-    method: Invocation,
-    dest: SlotRef,
-) -> Result<Plan, SysError> {
-    args.require(4, 1)?;
-    let word = |index| args.word(k, index);
-    cspace::ensure_empty(k, dest)?;
-    let source = cspace::lookup_target_slot(k, args.extra_cap(k, 0), word(2), word(3), true)?;
-    let cap = occupied(k, source, true, word(3))?;
-    let rights = CapRights::from_bits_truncate(word(4));
-    match method {
-        Invocation::CNodeCopy => {
-            args.require(5, 1)?;
-            let copy = derive::derive(k, source, derive::mask_rights(cap, rights))?;
-            Ok(Plan::Insert {
-                cap: not_null(copy)?,
-                source,
-                dest,
-            })
-        }
-        Invocation::CNodeMint => {
-            args.require(6, 1)?;
-            let minted = derive::mint(derive::mask_rights(cap, rights), word(5));
-            let copy = derive::derive(k, source, minted)?;
-            Ok(Plan::Insert {
-                cap: not_null(copy)?,
-                source,
-                dest,
-            })
-        }
-        Invocation::CNodeMove => Ok(Plan::Move { cap, source, dest }),
-        Invocation::CNodeMutate => {
-            args.require(5, 1)?;
-            Ok(Plan::Move {
-                cap: not_null(derive::mutate(cap, word(4)))?,
-                source,
-                dest,
-            })
-        }
-        _ => unreachable!("the caller knows the method"),
-    }
-}
-
-fn decode_rotate(k: &Kernel<'_>, args: &Args, dest: SlotRef) -> Result<Plan, SysError> {
+fn decode_rotate(k: &Kernel<'_>, args: &Args) -> Result<Rotation, SysError> {
+    let dest = destination(k, args)?;
     args.require(8, 2)?;
     let word = |index| args.word(k, index);
     let (dest_data, pivot_depth, pivot_data, source_depth) = (word(2), word(4), word(5), word(7));
-    let source = cspace::lookup_target_slot(k, args.extra_cap(k, 1), word(6), source_depth, true)?;
-    let pivot = cspace::lookup_target_slot(k, args.extra_cap(k, 0), word(3), pivot_depth, true)?;
+    let source = cspace::lookup_target_slot(k, args.extra_raw(k, 1), word(6), source_depth, true)?;
+    let pivot = cspace::lookup_target_slot(k, args.extra_raw(k, 0), word(3), pivot_depth, true)?;
     if pivot == source || pivot == dest {
         return Err(SysError::IllegalOperation);
     }
@@ -149,18 +128,31 @@ fn decode_rotate(k: &Kernel<'_>, args: &Args, dest: SlotRef) -> Result<Plan, Sys
     let pivot_cap = occupied(k, pivot, false, pivot_depth)?;
     let to_pivot = not_null(derive::mutate(source_cap, pivot_data))?;
     let to_dest = not_null(derive::mutate(pivot_cap, dest_data))?;
-    Ok(Plan::Rotate(Rotation {
+    Ok(Rotation {
         source,
         to_pivot,
         pivot,
         to_dest,
         dest,
-    }))
+    })
+}
+
+#[inline(never)]
+fn rotate(k: &mut Kernel<'_>, args: &Args) -> Result<(), SysError> {
+    let r = decode_rotate(k, args)?;
+    if r.source == r.dest {
+        cdt::swap(k, r.to_pivot, r.source, r.to_dest, r.pivot);
+    } else {
+        cdt::move_to(k, r.to_dest, r.pivot, r.dest);
+        cdt::move_to(k, r.to_pivot, r.source, r.pivot);
+    }
+    Ok(())
 }
 
 /// The capability in a slot that must have one.
-fn occupied(k: &Kernel<'_>, slot: SlotRef, source: bool, depth: u64) -> Result<Cap, SysError> {
-    let cap = k.get(slot).cap();
+#[inline]
+fn occupied(k: &Kernel<'_>, slot: SlotRef, source: bool, depth: u64) -> Result<RawCap, SysError> {
+    let cap = k.get(slot).raw();
     if cap.is_null() {
         let failure = LookupFailure::MissingCapability { bits_left: depth };
         return Err(SysError::FailedLookup { source, failure });
@@ -168,7 +160,8 @@ fn occupied(k: &Kernel<'_>, slot: SlotRef, source: bool, depth: u64) -> Result<C
     Ok(cap)
 }
 
-fn not_null(cap: Cap) -> Result<Cap, SysError> {
+#[inline]
+fn not_null(cap: RawCap) -> Result<RawCap, SysError> {
     if cap.is_null() {
         Err(SysError::IllegalOperation)
     } else {

@@ -181,7 +181,7 @@ fn destination_at_depth(
     index: u64,
     depth: u64,
 ) -> Result<SlotRef, SysError> {
-    let slot = cspace::lookup_target_slot(k, args.extra_cap(k, 0), index, depth, false)?;
+    let slot = cspace::lookup_target_slot(k, args.extra_raw(k, 0), index, depth, false)?;
     cspace::ensure_empty(k, slot)?;
     Ok(slot)
 }

@@ -17,12 +17,11 @@ pub mod tcb;
 pub mod untyped;
 pub mod vspace;
 
-use sel4_abi::{MAX_EXTRA_CAPS, MESSAGE_REGISTERS, USER_CONTEXT_WORDS};
-
 use crate::{
     access::{Kernel, UserWords},
-    cap::Cap,
+    cap::{Cap, RawCap},
     fault::SysError,
+    ipc::transfer::{self, ExtraCaps},
     object::{Progress, SlotRef, TcbRef},
     reach::Need,
     types::CoreSet,
@@ -59,89 +58,81 @@ impl From<Leave> for Failure {
 }
 
 /// Result words of a successful invocation.
-pub struct Results {
-    count: usize,
-    words: [u64; USER_CONTEXT_WORDS],
+pub enum Results {
+    None,
+    One(u64),
+    /// The first registers of a thread, in the order of the user context.
+    Registers {
+        of: TcbRef,
+        count: usize,
+    },
 }
 
 impl Results {
     pub fn none() -> Self {
-        Self {
-            count: 0,
-            words: [0; USER_CONTEXT_WORDS],
-        }
+        Self::None
     }
 
     pub fn one(word: u64) -> Self {
-        let mut results = Self::none();
-        results.push(word);
-        results
-    }
-
-    pub fn push(&mut self, word: u64) {
-        self.words[self.count] = word;
-        self.count += 1;
-    }
-
-    pub fn words(&self) -> &[u64] {
-        &self.words[..self.count]
+        Self::One(word)
     }
 }
 
 pub type Outcome = Result<Results, Failure>;
 
 /// What an invocation was called with.
-pub struct Args {
+pub struct Args<'a> {
     pub caller: TcbRef,
     /// The slot of the invoked capability.
     pub slot: SlotRef,
     pub label: u64,
     /// Message words that are there to be read.
     pub length: usize,
-    /// The caller's IPC buffer, if it can be read.
+    /// The caller's IPC buffer, if it can be read and the message needs it.
     pub buffer: Option<UserWords>,
     /// The slots that the extra capability addresses resolved to.
-    pub extra: [Option<SlotRef>; MAX_EXTRA_CAPS],
+    pub extra: ExtraCaps,
     /// The invocation is the first phase of a combined call.
     pub first_phase: bool,
     /// How far this call had got when it was left.
-    pub progress: Progress,
+    pub progress: &'a Progress,
 }
 
-/// Index of `msg[0]` in the words of an IPC buffer.
-const MESSAGE_WORD: usize = 1;
-
-impl Args {
+impl Args<'_> {
     /// Argument `index`. Words that the message does not have read as 0.
+    #[inline]
     pub fn word(&self, k: &Kernel<'_>, index: usize) -> u64 {
         if index >= self.length {
             0
-        } else if index < MESSAGE_REGISTERS {
-            k.get(self.caller.context()).x[2 + index]
         } else {
-            self.buffer
-                .map_or(0, |buffer| k.read_user_word(buffer, MESSAGE_WORD + index))
+            transfer::read_word(k, self.caller, self.buffer, index).unwrap_or(0)
         }
     }
 
-    /// How many extra capabilities came along.
-    pub fn extra_count(&self) -> usize {
-        self.extra.iter().flatten().count()
+    /// Extra capability `index`, null where the slot is empty. Only after [`Args::require`] said that it is there.
+    #[inline(always)]
+    pub fn extra_cap(&self, k: &Kernel<'_>, index: usize) -> Cap {
+        self.extra_raw(k, index).decode()
     }
 
-    /// Extra capability `index`, null where the slot is empty. Only after [`Args::require`] said that it is there.
-    pub fn extra_cap(&self, k: &Kernel<'_>, index: usize) -> Cap {
-        self.extra[index].map_or(Cap::Null, |slot| k.get(slot).cap())
+    /// As [`Args::extra_cap`], packed.
+    #[inline]
+    pub fn extra_raw(&self, k: &Kernel<'_>, index: usize) -> RawCap {
+        self.extra[index].map_or(RawCap::NULL, |slot| k.get(slot).raw())
     }
 
     /// As [`Args::extra_cap`]: its slot.
+    #[inline]
     pub fn extra_slot(&self, index: usize) -> Result<SlotRef, SysError> {
         self.extra[index].ok_or(SysError::TruncatedMessage)
     }
 
     /// At least so many words and extra capabilities, or the message is truncated.
+    #[inline]
     pub fn require(&self, words: usize, extra_caps: usize) -> Result<(), SysError> {
-        if self.length < words || self.extra_count() < extra_caps {
+        // They fill the array from its beginning.
+        let has_caps = extra_caps == 0 || self.extra[extra_caps - 1].is_some();
+        if self.length < words || !has_caps {
             return Err(SysError::TruncatedMessage);
         }
         Ok(())

@@ -9,8 +9,8 @@ use crate::{
     fault::SysError,
     types::PhysAddr,
     vspace::{
-        self, Place,
-        cache::{Maintenance, Range, maintain},
+        self,
+        cache::{self, Maintenance, Range},
         entry::Entry,
     },
 };
@@ -21,47 +21,7 @@ struct Frame {
     base: PhysAddr,
     size: PageSize,
     rights: FrameRights,
-    device: bool,
     mapping: Option<Mapping>,
-}
-
-impl Frame {
-    fn cap(self, mapping: Option<Mapping>) -> Cap {
-        let Self {
-            base,
-            size,
-            rights,
-            device,
-            ..
-        } = self;
-        Cap::Frame {
-            base,
-            size,
-            rights,
-            device,
-            mapping,
-        }
-    }
-}
-
-/// What is to be done: everything has been checked.
-enum Plan {
-    Map {
-        frame: Frame,
-        place: Place,
-        mapping: Mapping,
-        entry: Entry,
-    },
-    Unmap {
-        frame: Frame,
-    },
-    Maintain {
-        what: Maintenance,
-        range: Range,
-    },
-    GetAddress {
-        base: PhysAddr,
-    },
 }
 
 pub fn invoke(k: &mut Kernel<'_>, args: &Args, cap: Cap) -> Outcome {
@@ -69,45 +29,29 @@ pub fn invoke(k: &mut Kernel<'_>, args: &Args, cap: Cap) -> Outcome {
         base,
         size,
         rights,
-        device,
         mapping,
+        ..
     } = cap
     else {
         unreachable!("dispatched by capability type");
     };
-    let plan = decode(
-        k,
-        args,
-        Frame {
-            base,
-            size,
-            rights,
-            device,
-            mapping,
-        },
-    )?;
-    perform(k, args, plan)
-}
-
-fn decode(k: &Kernel<'_>, args: &Args, frame: Frame) -> Result<Plan, SysError> {
-    let invocation = invocation(args.label).ok_or(SysError::IllegalOperation)?;
-    match invocation {
-        Invocation::PageMap => decode_map(k, args, frame),
-        Invocation::PageUnmap => Ok(Plan::Unmap { frame }),
-        Invocation::PageCleanData
-        | Invocation::PageInvalidateData
-        | Invocation::PageCleanInvalidateData
-        | Invocation::PageUnifyInstruction => {
-            let what =
-                Maintenance::from_invocation(invocation).ok_or(SysError::IllegalOperation)?;
-            decode_maintain(k, args, frame, what)
+    let frame = Frame {
+        base,
+        size,
+        rights,
+        mapping,
+    };
+    match invocation(args.label).ok_or(SysError::IllegalOperation)? {
+        Invocation::PageMap => map(k, args, frame),
+        Invocation::PageUnmap => {
+            unmap(k, args, frame);
+            Ok(Results::none())
         }
-        Invocation::PageGetAddress => Ok(Plan::GetAddress { base: frame.base }),
-        _ => Err(SysError::IllegalOperation),
+        other => invoke_other(k, args, frame, other),
     }
 }
 
-fn decode_map(k: &Kernel<'_>, args: &Args, frame: Frame) -> Result<Plan, SysError> {
+fn map(k: &mut Kernel<'_>, args: &Args, frame: Frame) -> Outcome {
     args.require(3, 1)?;
     let vaddr = args.word(k, 0);
     let rights = frame
@@ -119,29 +63,47 @@ fn decode_map(k: &Kernel<'_>, args: &Args, frame: Frame) -> Result<Plan, SysErro
         asid: Some(asid),
     } = args.extra_cap(k, 0)
     else {
-        return Err(SysError::InvalidCapability(1));
+        return Err(SysError::InvalidCapability(1).into());
     };
     vspace::check_root(k, root, asid, 1)?;
     let last = frame.size.bytes() - 1;
     if vaddr & last != 0 {
-        return Err(SysError::AlignmentError);
+        return Err(SysError::AlignmentError.into());
     }
     match frame.mapping {
-        Some(old) if old.asid != asid => return Err(SysError::InvalidCapability(1)),
-        Some(old) if old.vaddr != vaddr => return Err(SysError::InvalidArgument(0)),
+        Some(old) if old.asid != asid => return Err(SysError::InvalidCapability(1).into()),
+        Some(old) if old.vaddr != vaddr => return Err(SysError::InvalidArgument(0).into()),
         Some(_) => {}
         // Aligned, so the sum does not wrap.
-        None if vaddr + last > USER_TOP => return Err(SysError::InvalidArgument(0)),
+        None if vaddr + last > USER_TOP => return Err(SysError::InvalidArgument(0).into()),
         None => {}
     }
     let place = vspace::page_place(k, root, vaddr, frame.size)?;
+    // Everything has been checked.
+    let mapping = Mapping { asid, vaddr };
+    k.get_mut(args.slot).raw_mut().set_mapping(Some(mapping));
     let entry = Entry::page(frame.base, frame.size, rights, attributes);
-    Ok(Plan::Map {
-        frame,
-        place,
-        mapping: Mapping { asid, vaddr },
-        entry,
-    })
+    vspace::set_page(k, place, mapping, entry);
+    Ok(Results::none())
+}
+
+fn unmap(k: &mut Kernel<'_>, args: &Args, frame: Frame) {
+    if let Some(mapping) = frame.mapping {
+        vspace::unmap_frame(k, frame.base, frame.size, mapping);
+        k.get_mut(args.slot).raw_mut().set_mapping(None);
+    }
+}
+
+/// What is not asked for as often as mapping and unmapping.
+#[inline(never)]
+fn invoke_other(k: &mut Kernel<'_>, args: &Args, frame: Frame, invocation: Invocation) -> Outcome {
+    if invocation == Invocation::PageGetAddress {
+        return Ok(Results::one(frame.base.0));
+    }
+    let what = Maintenance::from_invocation(invocation).ok_or(SysError::IllegalOperation)?;
+    let range = decode_maintain(k, args, frame, what)?;
+    cache::maintain(k, args.caller, what, range, *args.progress)?;
+    Ok(Results::none())
 }
 
 /// Offsets into the frame, the second one exclusive.
@@ -150,7 +112,7 @@ fn decode_maintain(
     args: &Args,
     frame: Frame,
     what: Maintenance,
-) -> Result<Plan, SysError> {
+) -> Result<Range, SysError> {
     args.require(2, 0)?;
     let (start, end) = (args.word(k, 0), args.word(k, 1));
     let mapping = frame.mapping.ok_or(SysError::IllegalOperation)?;
@@ -166,39 +128,13 @@ fn decode_maintain(
     if what.needs_write() && !place.read(k).is_user_writable() {
         return Err(SysError::IllegalOperation);
     }
-    let start_address = mapping.vaddr + start;
-    let range = Range {
+    Ok(Range {
         root,
         asid: mapping.asid,
         page: frame.base,
-        start: start_address,
+        start: mapping.vaddr + start,
         bytes: end - start,
-    };
-    Ok(Plan::Maintain { what, range })
-}
-
-fn perform(k: &mut Kernel<'_>, args: &Args, plan: Plan) -> Outcome {
-    let slot = args.slot;
-    match plan {
-        Plan::Map {
-            frame,
-            place,
-            mapping,
-            entry,
-        } => {
-            k.get_mut(slot).set_cap(frame.cap(Some(mapping)));
-            vspace::set_page(k, place, mapping, entry);
-        }
-        Plan::Unmap { frame } => {
-            if let Some(mapping) = frame.mapping {
-                vspace::unmap_frame(k, frame.base, frame.size, mapping);
-                k.get_mut(slot).set_cap(frame.cap(None));
-            }
-        }
-        Plan::Maintain { what, range } => maintain(k, args.caller, what, range, args.progress)?,
-        Plan::GetAddress { base } => return Ok(Results::one(base.0)),
-    }
-    Ok(Results::none())
+    })
 }
 
 #[cfg(test)]

@@ -8,40 +8,29 @@ use crate::{
     cap::{Cap, Mapping},
     cdt,
     fault::SysError,
-    object::{SlotRef, TableRef},
-    vspace::{self, Place},
+    object::TableRef,
+    vspace,
 };
-
-/// What is to be done: everything has been checked.
-enum Plan {
-    Map { place: Place, mapping: Mapping },
-    Unmap { mapping: Option<Mapping> },
-}
 
 pub fn invoke(k: &mut Kernel<'_>, args: &Args, cap: Cap) -> Outcome {
     let Cap::PageTable { table, mapping } = cap else {
         unreachable!("dispatched by capability type");
     };
-    let plan = decode(k, args, mapping)?;
-    perform(k, args.slot, table, plan);
+    match invocation(args.label) {
+        Some(Invocation::PageTableMap) => map(k, args, table, mapping)?,
+        Some(Invocation::PageTableUnmap) => unmap(k, args, table, mapping)?,
+        _ => return Err(SysError::IllegalOperation.into()),
+    }
     Ok(Results::none())
 }
 
-fn decode(k: &Kernel<'_>, args: &Args, mapping: Option<Mapping>) -> Result<Plan, SysError> {
-    match invocation(args.label) {
-        Some(Invocation::PageTableMap) => decode_map(k, args, mapping),
-        Some(Invocation::PageTableUnmap) => {
-            if !cdt::is_final(k, args.slot) {
-                return Err(SysError::RevokeFirst);
-            }
-            Ok(Plan::Unmap { mapping })
-        }
-        _ => Err(SysError::IllegalOperation),
-    }
-}
-
 /// The table goes to the first level that has none yet on the way to the address.
-fn decode_map(k: &Kernel<'_>, args: &Args, mapping: Option<Mapping>) -> Result<Plan, SysError> {
+fn map(
+    k: &mut Kernel<'_>,
+    args: &Args,
+    table: TableRef,
+    mapping: Option<Mapping>,
+) -> Result<(), SysError> {
     args.require(2, 1)?;
     if mapping.is_some() {
         return Err(SysError::InvalidCapability(0));
@@ -59,33 +48,30 @@ fn decode_map(k: &Kernel<'_>, args: &Args, mapping: Option<Mapping>) -> Result<P
     }
     vspace::check_root(k, root, asid, 1)?;
     let place = vspace::table_place(k, root, vaddr)?;
+    // Everything has been checked.
     let vaddr = place.level.round_down(vaddr);
-    Ok(Plan::Map {
-        place,
-        mapping: Mapping { asid, vaddr },
-    })
+    k.get_mut(args.slot)
+        .raw_mut()
+        .set_mapping(Some(Mapping { asid, vaddr }));
+    vspace::set_table(k, place, table);
+    Ok(())
 }
 
-fn perform(k: &mut Kernel<'_>, slot: SlotRef, table: TableRef, plan: Plan) {
-    match plan {
-        Plan::Map { place, mapping } => {
-            k.get_mut(slot).set_cap(Cap::PageTable {
-                table,
-                mapping: Some(mapping),
-            });
-            vspace::set_table(k, place, table);
-        }
-        Plan::Unmap { mapping } => {
-            if let Some(mapping) = mapping {
-                vspace::unmap_table(k, table, mapping);
-                vspace::clear_table(k, table);
-                k.get_mut(slot).set_cap(Cap::PageTable {
-                    table,
-                    mapping: None,
-                });
-            }
-        }
+fn unmap(
+    k: &mut Kernel<'_>,
+    args: &Args,
+    table: TableRef,
+    mapping: Option<Mapping>,
+) -> Result<(), SysError> {
+    if !cdt::is_final(k, args.slot) {
+        return Err(SysError::RevokeFirst);
     }
+    if let Some(mapping) = mapping {
+        vspace::unmap_table(k, table, mapping);
+        vspace::clear_table(k, table);
+        k.get_mut(args.slot).raw_mut().set_mapping(None);
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -94,6 +80,7 @@ mod tests {
     use crate::{
         cap::Asid,
         fault::LookupFailure,
+        object::SlotRef,
         vspace::{bench::Bench, entry::Entry, walk},
     };
 

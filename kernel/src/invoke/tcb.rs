@@ -122,12 +122,10 @@ fn read_registers(k: &mut Kernel<'_>, args: &Args, tcb: TcbRef) -> Outcome {
     if suspends {
         sched::suspend(k, tcb);
     }
-    let context = k.get(tcb.context());
-    let mut results = Results::none();
-    for index in 0..count as usize {
-        results.push(registers::read(context, index));
-    }
-    Ok(results)
+    Ok(Results::Registers {
+        of: tcb,
+        count: count as usize,
+    })
 }
 
 fn write_registers(k: &mut Kernel<'_>, args: &Args, tcb: TcbRef) -> Result<(), Failure> {
@@ -251,12 +249,12 @@ fn decode_spaces(
         }
     }
     let source = args.extra_slot(index)?;
-    let mut cap = k.get(source).cap();
+    let mut cap = k.get(source).raw();
     let data = args.word(k, 0);
     if data != 0 {
         cap = derive::set_guard(cap, data);
     }
-    match derive::derive(k, source, cap)? {
+    match derive::derive(k, source, cap)?.decode() {
         cap @ Cap::CNode { .. } => Ok(Install { cap, source }),
         _ => Err(SysError::IllegalOperation),
     }
@@ -264,7 +262,7 @@ fn decode_spaces(
 
 fn decode_vspace(k: &Kernel<'_>, args: &Args, index: usize) -> Result<Install, SysError> {
     let source = args.extra_slot(index)?;
-    match derive::derive(k, source, k.get(source).cap())? {
+    match derive::derive(k, source, k.get(source).raw())?.decode() {
         cap @ Cap::VSpace { asid: Some(_), .. } => Ok(Install { cap, source }),
         _ => Err(SysError::IllegalOperation),
     }
@@ -296,7 +294,7 @@ fn decode_buffer(
         return Ok(None);
     }
     let source = args.extra_slot(index)?;
-    match derive::derive(k, source, k.get(source).cap())? {
+    match derive::derive(k, source, k.get(source).raw())?.decode() {
         cap @ Cap::Frame { device: false, .. } => {
             if !address.is_multiple_of(1 << size_bits::IPC_BUFFER) {
                 return Err(SysError::AlignmentError);

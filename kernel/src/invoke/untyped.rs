@@ -2,7 +2,7 @@
 
 use sel4_abi::{Invocation, ObjectType, size_bits};
 
-use super::{Args, Failure, Leave, Outcome, Results};
+use super::{Args, Leave, Outcome, Results};
 use crate::{
     access::Kernel,
     arch,
@@ -25,10 +25,11 @@ const CLEAR_UNITS: usize = 20;
 struct Plan {
     slot: SlotRef,
     base: PhysAddr,
-    bits: u8,
     device: bool,
     /// Start again at the beginning: nothing is left of what was made before.
     reset: bool,
+    /// How much was used before.
+    used: u64,
     free: u64,
     object: ObjectType,
     object_bits: u64,
@@ -66,7 +67,11 @@ fn decode(k: &Kernel<'_>, args: &Args, cap: Cap) -> Result<Plan, SysError> {
         min: 0,
         max: size_bits::MAX_UNTYPED,
     };
-    if size_arg >= cspace::WORD_BITS || object.object_bits(size_arg) > size_bits::MAX_UNTYPED {
+    if size_arg >= cspace::WORD_BITS {
+        return Err(size_range);
+    }
+    let object_bits = object.object_bits(size_arg);
+    if object_bits > size_bits::MAX_UNTYPED {
         return Err(size_range);
     }
     let too_small = match object {
@@ -78,16 +83,16 @@ fn decode(k: &Kernel<'_>, args: &Args, cap: Cap) -> Result<Plan, SysError> {
     if too_small {
         return Err(SysError::InvalidArgument(1));
     }
-    let root = args.extra_cap(k, 0);
+    let root = args.extra_raw(k, 0);
     let node = if depth == 0 {
         root
     } else {
         let slot = cspace::lookup_target_slot(k, root, index, depth, false)?;
-        k.get(slot).cap()
+        k.get(slot).raw()
     };
     let Cap::CNode {
         base: node, radix, ..
-    } = node
+    } = node.decode()
     else {
         let failure = LookupFailure::MissingCapability { bits_left: depth };
         return Err(SysError::FailedLookup {
@@ -117,8 +122,8 @@ fn decode(k: &Kernel<'_>, args: &Args, cap: Cap) -> Result<Plan, SysError> {
         cspace::ensure_empty(k, first_slot.nth(slot))?;
     }
     let reset = cdt::first_child(k, args.slot).is_none();
+    let used = free;
     let free = if reset { 0 } else { free };
-    let object_bits = object.object_bits(size_arg);
     let left = (1u64 << bits) - free;
     if (left >> object_bits) < count {
         return Err(SysError::NotEnoughMemory { free: left });
@@ -133,9 +138,9 @@ fn decode(k: &Kernel<'_>, args: &Args, cap: Cap) -> Result<Plan, SysError> {
     Ok(Plan {
         slot: args.slot,
         base,
-        bits,
         device,
         reset,
+        used,
         free,
         object,
         object_bits,
@@ -145,62 +150,30 @@ fn decode(k: &Kernel<'_>, args: &Args, cap: Cap) -> Result<Plan, SysError> {
 }
 
 /// Clears what was used before, from the top, so that an interrupted call goes on where this one stopped.
-fn reset(k: &mut Kernel<'_>, plan: &Plan) -> Result<(), Failure> {
-    let Plan {
-        slot,
-        base,
-        bits,
-        device,
-        ..
-    } = *plan;
-    let set_free = |k: &mut Kernel<'_>, free| {
-        k.get_mut(slot).set_cap(Cap::Untyped {
-            base,
-            bits,
-            device,
-            free,
-        });
-    };
-    if device {
-        set_free(k, 0);
-        return Ok(());
-    }
-    loop {
-        let Cap::Untyped { free: used, .. } = k.get(slot).cap() else {
-            unreachable!("the slot holds the untyped of this call")
-        };
-        if used == 0 {
-            return Ok(());
-        }
+fn reset(k: &mut Kernel<'_>, plan: &Plan) -> Result<(), Leave> {
+    // What `perform` sets is all that there is to do for a device.
+    let mut used = if plan.device { 0 } else { plan.used };
+    while used != 0 {
         let from = (used - 1) & !(CLEAR_CHUNK - 1);
-        k.clear(base.offset(from), used - from);
-        set_free(k, from);
-        preempt::units(k, CLEAR_UNITS).map_err(|leave: Leave| Failure::Leave(leave))?;
+        k.clear(plan.base.offset(from), used - from);
+        k.get_mut(plan.slot).raw_mut().set_free(from);
+        used = from;
+        preempt::units(k, CLEAR_UNITS)?;
     }
+    Ok(())
 }
 
 fn perform(k: &mut Kernel<'_>, plan: &Plan) {
-    let Plan {
-        slot,
-        base,
-        bits,
-        device,
-        ..
-    } = *plan;
+    let slot = plan.slot;
     let size = 1u64 << plan.object_bits;
     let start = plan.free.next_multiple_of(size);
     for number in 0..plan.count {
-        let at = base.offset(start + number * size);
+        let at = plan.base.offset(start + number * size);
         let cap = create(k, plan, at);
         cdt::insert_new(k, cap, slot, plan.first_slot.nth(number as usize));
     }
     let free = start + plan.count * size;
-    k.get_mut(slot).set_cap(Cap::Untyped {
-        base,
-        bits,
-        device,
-        free,
-    });
+    k.get_mut(slot).raw_mut().set_free(free);
 }
 
 /// Puts an object into cleared memory: its capability.

@@ -31,7 +31,7 @@ pub fn invoke(k: &mut Kernel<'_>, args: &Args, cap: Cap) -> Outcome {
     };
     match decode(k, args, root, asid)? {
         Plan::Nothing => {}
-        Plan::Maintain { what, range } => maintain(k, args.caller, what, range, args.progress)?,
+        Plan::Maintain { what, range } => maintain(k, args.caller, what, range, *args.progress)?,
     }
     Ok(Results::none())
 }

@@ -16,7 +16,6 @@ use crate::{
 const MESSAGE: usize = 1;
 const CAPS_OR_BADGES: usize = 122;
 const RECEIVE_CNODE: usize = 125;
-const BUFFER_WORDS: usize = 128;
 const _: () = assert!(core::mem::offset_of!(sel4_abi::IpcBuffer, msg) == MESSAGE * 8);
 const _: () =
     assert!(core::mem::offset_of!(sel4_abi::IpcBuffer, caps_or_badges) == CAPS_OR_BADGES * 8);
@@ -27,15 +26,15 @@ const _: () =
 pub type ExtraCaps = [Option<SlotRef>; MAX_EXTRA_CAPS];
 
 /// The IPC buffer of a thread, if it has one that may be read, and written if `write`.
+#[inline]
 pub fn ipc_buffer(k: &Kernel<'_>, tcb: TcbRef, write: bool) -> Option<UserWords> {
-    let cap = k.get(tcb.slot(TcbSlot::IpcBuffer)).cap();
     let Cap::Frame {
         base,
         size,
         rights,
         device: false,
         ..
-    } = cap
+    } = k.get(tcb.slot(TcbSlot::IpcBuffer)).cap()
     else {
         return None;
     };
@@ -45,10 +44,17 @@ pub fn ipc_buffer(k: &Kernel<'_>, tcb: TcbRef, write: bool) -> Option<UserWords>
         FrameRights::KernelOnly => false,
     };
     let offset = k.get(tcb).buffer_address & (size.bytes() - 1);
-    allowed.then(|| UserWords::new(PhysAddr(base.0 + offset), BUFFER_WORDS))
+    allowed.then(|| UserWords::new(PhysAddr(base.0 + offset)))
+}
+
+/// Whether something of a message is not in registers.
+#[inline]
+pub fn needs_buffer(info: MessageInfo) -> bool {
+    info.length() > MESSAGE_REGISTERS || info.extra_caps() > 0
 }
 
 /// Resolves the extra capabilities that `info` announces. On failure: the address that did not resolve.
+#[inline(always)]
 pub fn lookup_extra_caps(
     k: &Kernel<'_>,
     sender: TcbRef,
@@ -93,6 +99,23 @@ fn words_and_caps(
     receiver: TcbRef,
 ) -> MessageInfo {
     let info = MessageInfo(k.get(sender.context()).x[1]);
+    if !needs_buffer(info) {
+        let length = words(k, sender, receiver, info.length());
+        return MessageInfo::new(info.label(), 0, 0, length as u64);
+    }
+    rest_of_message(k, sender, endpoint, can_grant, receiver, info)
+}
+
+/// A message of which a part goes through the IPC buffers.
+#[inline(never)]
+fn rest_of_message(
+    k: &mut Kernel<'_>,
+    sender: TcbRef,
+    endpoint: Option<EndpointRef>,
+    can_grant: bool,
+    receiver: TcbRef,
+    info: MessageInfo,
+) -> MessageInfo {
     let length = words(k, sender, receiver, info.length());
     let (mut unwrapped, mut extra) = (0, 0);
     if can_grant
@@ -101,7 +124,7 @@ fn words_and_caps(
         && let Ok(caps) = lookup_extra_caps(k, sender, from, info)
         && let Some(to) = ipc_buffer(k, receiver, true)
     {
-        (unwrapped, extra) = transfer_caps(k, caps, endpoint, receiver, to);
+        (unwrapped, extra) = transfer_caps(k, &caps, endpoint, receiver, to);
     }
     MessageInfo::new(info.label(), unwrapped, extra, length as u64)
 }
@@ -129,7 +152,7 @@ pub fn words(k: &mut Kernel<'_>, sender: TcbRef, receiver: TcbRef, length: usize
 /// Hands over capabilities in order until one cannot be: which were unwrapped (bits), and how many were done.
 fn transfer_caps(
     k: &mut Kernel<'_>,
-    caps: ExtraCaps,
+    caps: &ExtraCaps,
     endpoint: Option<EndpointRef>,
     receiver: TcbRef,
     buffer: UserWords,
@@ -137,9 +160,9 @@ fn transfer_caps(
     let mut free_slot = receive_slot(k, receiver, buffer);
     let mut unwrapped = 0;
     let mut done = 0;
-    for (index, source) in caps.into_iter().flatten().enumerate() {
-        let cap = k.get(source).cap();
-        match cap {
+    for (index, &source) in caps.iter().flatten().enumerate() {
+        let cap = k.get(source).raw();
+        match cap.decode() {
             Cap::Endpoint {
                 endpoint: sent,
                 badge,
@@ -151,7 +174,8 @@ fn transfer_caps(
             _ => {
                 let Some(slot) = free_slot.take() else { break };
                 match derive::derive(k, source, cap) {
-                    Ok(Cap::Null) | Err(_) => break,
+                    Err(_) => break,
+                    Ok(copy) if copy.is_null() => break,
                     Ok(copy) => cdt::insert(k, copy, source, slot),
                 }
             }
@@ -165,29 +189,31 @@ fn transfer_caps(
 fn receive_slot(k: &Kernel<'_>, receiver: TcbRef, buffer: UserWords) -> Option<SlotRef> {
     let word = |index| k.read_user_word(buffer, RECEIVE_CNODE + index);
     let root = cspace::lookup_slot(k, receiver, word(0)).ok()?;
-    let root = k.get(root).cap();
+    let root = k.get(root).raw();
     let slot = cspace::lookup_target_slot(k, root, word(1), word(2), false).ok()?;
     k.get(slot).is_empty().then_some(slot)
 }
 
 /// Writes words made by the kernel as a message: how many arrived.
+#[inline]
 pub fn write_words(k: &mut Kernel<'_>, receiver: TcbRef, words: &[u64]) -> usize {
-    let buffer = ipc_buffer(k, receiver, true);
-    let mut written = 0;
-    for (index, &word) in words.iter().enumerate() {
-        if index < MESSAGE_REGISTERS {
-            k.get_mut(receiver.context()).x[2 + index] = word;
-        } else if let Some(buffer) = buffer {
-            k.write_user_word(buffer, MESSAGE + index, word);
-        } else {
-            break;
-        }
-        written += 1;
+    let in_registers = words.len().min(MESSAGE_REGISTERS);
+    let (first, rest) = words.split_at(in_registers);
+    k.get_mut(receiver.context()).x[2..][..in_registers].copy_from_slice(first);
+    if rest.is_empty() {
+        return in_registers;
     }
-    written
+    let Some(buffer) = ipc_buffer(k, receiver, true) else {
+        return in_registers;
+    };
+    for (index, &word) in rest.iter().enumerate() {
+        k.write_user_word(buffer, MESSAGE + MESSAGE_REGISTERS + index, word);
+    }
+    words.len()
 }
 
 /// Word `index` of the message that `sender` sends, given its readable buffer.
+#[inline]
 pub fn read_word(
     k: &Kernel<'_>,
     sender: TcbRef,

@@ -3,16 +3,15 @@
 
 extern crate std;
 
-use std::{boxed::Box, vec::Vec};
-
-use sel4_abi::IpcBuffer;
+use std::{boxed::Box, vec, vec::Vec};
 
 use crate::{
     access::{Kernel, UserWords},
     arch::host,
     cap::{Asid, Cap, FrameRights, PageSize, Slot},
+    cdt,
     fault::SysError,
-    invoke::{Args, Failure, Outcome},
+    invoke::{Args, Failure, Outcome, Results},
     object::{AsidPool, ENTRIES, Notification, ObjRef, SlotRef, Table, TableRef, Tcb, TcbRef},
     system::System,
     types::{CoreId, PhysAddr},
@@ -22,7 +21,6 @@ use crate::{
 type Handler = fn(&mut Kernel<'_>, &Args, Cap) -> Outcome;
 
 const RADIX: u8 = 6;
-const BUFFER_WORDS: usize = size_of::<IpcBuffer>() / size_of::<u64>();
 
 pub(crate) struct Bench {
     pub(crate) k: Kernel<'static>,
@@ -42,7 +40,7 @@ impl Bench {
         let mut k = Kernel::lock_all(system, CoreId::BOOT);
         let caller = TcbRef::from_object(host::memory(11).0 as usize);
         k.place(caller, Tcb::new());
-        let buffer = UserWords::new(host::memory(12), BUFFER_WORDS);
+        let buffer = UserWords::new(host::memory(12));
         let slots = SlotRef::from_address(host::memory(u32::from(RADIX) + 5).0 as usize);
         for index in 0..1 << RADIX {
             k.place(slots.nth(index), Slot::EMPTY);
@@ -63,8 +61,7 @@ impl Bench {
     pub(crate) fn slot(&mut self, cap: Cap) -> SlotRef {
         let slot = self.slots.nth(self.used);
         self.used += 1;
-        self.k.get_mut(slot).set_cap(cap);
-        self.k.get_mut(slot).set_flags(true, true);
+        cdt::insert_root(&mut self.k, cap, slot);
         slot
     }
 
@@ -154,11 +151,13 @@ impl Bench {
             buffer: Some(self.buffer),
             extra: slots,
             first_phase: false,
-            progress: crate::object::Progress::None,
+            progress: &crate::object::Progress::None,
         };
         let cap = self.cap(slot);
         match handler(&mut self.k, &args, cap) {
-            Ok(results) => Ok(results.words().to_vec()),
+            Ok(Results::None) => Ok(Vec::new()),
+            Ok(Results::One(word)) => Ok(vec![word]),
+            Ok(Results::Registers { .. }) => unreachable!("of threads only"),
             Err(Failure::Error(error)) => Err(error),
             Err(Failure::Leave(leave)) => panic!("{leave:?}"),
         }

@@ -73,6 +73,7 @@ impl Place {
 }
 
 /// Goes down from a root as far as tables lead: to an entry that maps a page or nothing.
+#[inline(always)]
 pub fn walk(k: &Kernel<'_>, root: TableRef, vaddr: u64) -> Place {
     let mut place = Place::of(root, Level::ROOT, vaddr);
     while let Some(below) = place.below(k, vaddr) {
@@ -82,6 +83,7 @@ pub fn walk(k: &Kernel<'_>, root: TableRef, vaddr: u64) -> Place {
 }
 
 /// Where a page of this size goes. There must be a table for it, and no table in its place.
+#[inline(always)]
 pub fn page_place(
     k: &Kernel<'_>,
     root: TableRef,
@@ -92,12 +94,16 @@ pub fn page_place(
     if place.level == Level::of(size) {
         return Ok(place);
     }
-    let bits_left = u64::from(place.level.entry_bits());
-    let failure = LookupFailure::MissingCapability { bits_left };
-    Err(SysError::FailedLookup {
+    Err(missing(place.level))
+}
+
+#[cold]
+fn missing(level: Level) -> SysError {
+    let bits_left = u64::from(level.entry_bits());
+    SysError::FailedLookup {
         source: false,
-        failure,
-    })
+        failure: LookupFailure::MissingCapability { bits_left },
+    }
 }
 
 /// Where the next table on the way to an address goes. There must be one missing.
@@ -124,6 +130,7 @@ pub fn find_frame(
 }
 
 /// Maps a page, in place of what page was there.
+#[inline(always)]
 pub fn set_page(k: &mut Kernel<'_>, place: Place, mapping: Mapping, new: Entry) {
     let old = place.read(k);
     if old == new {

@@ -126,7 +126,7 @@ fn zeroing_block() -> usize {
 ///
 /// # Safety
 /// The range is ordinary memory that nothing refers to; address and length are multiples of 16.
-pub unsafe fn clear_memory(va: usize, bytes: usize) {
+unsafe fn clear_memory(va: usize, bytes: usize) {
     debug_assert!((va | bytes).is_multiple_of(16));
     let end = va + bytes;
     let block = zeroing_block();
@@ -155,6 +155,41 @@ pub unsafe fn clear_memory(va: usize, bytes: usize) {
     }
     // SAFETY: the part behind the last whole block.
     unsafe { clear_pairs(last.max(first), end) };
+}
+
+/// Zeroes memory in the physical window, and writes the zeroes back to memory itself.
+///
+/// # Safety
+/// As [`clear_memory`].
+pub unsafe fn clear_to_poc(va: usize, bytes: usize) {
+    /// Lines that are done in a turn of the loop.
+    const LINES: usize = 8;
+    let line = data_line();
+    if zeroing_block() != line || bytes == 0 || !(va | bytes).is_multiple_of(LINES * line) {
+        // SAFETY: the caller's promise.
+        unsafe { clear_memory(va, bytes) };
+        return clean_to_poc(va, bytes);
+    }
+    // What is done to one line happens in program order.
+    // SAFETY: the caller's range, in whole lines, each of which is a block.
+    unsafe {
+        asm!(
+            "2:",
+            ".rept  {lines}",
+            "dc     zva, {at}",
+            "dc     cvac, {at}",
+            "add    {at}, {at}, {line}",
+            ".endr",
+            "cmp    {at}, {end}",
+            "b.lo   2b",
+            at = inout(reg) va => _,
+            line = in(reg) line,
+            end = in(reg) va + bytes,
+            lines = const LINES,
+            options(nostack),
+        );
+    }
+    barrier_system();
 }
 
 /// # Safety

@@ -10,7 +10,7 @@ mod registers;
 mod trap;
 
 pub use cache::{
-    clean_invalidate_to_poc, clean_to_poc, clean_to_pou, clear_memory, copy_memory,
+    clean_invalidate_to_poc, clean_to_poc, clean_to_pou, clear_to_poc, copy_memory,
     invalidate_to_poc, unify_instruction,
 };
 pub use cpu::{

@@ -401,7 +401,7 @@ fn is_receive_slot(k: &Kernel<'_>, slot: Slot) -> bool {
             return false;
         };
         let root = k.get(root).cap();
-        let found = cspace::lookup_target_slot(k, root, word(1), word(2), false);
+        let found = cspace::lookup_target_slot(k, root.into(), word(1), word(2), false);
         found.is_ok_and(|found| found.address() == slot)
     })
 }

@@ -125,8 +125,8 @@ impl Witness {
     }
 
     /// The core is about to go on. If it may get the last lock by that, this is the moment to see what it is asked to do:
-    /// capabilities and shared memory do not change any more. A core that has looked at its clock under its locks knows
-    /// that already, and gets further ones, unless it drops all to begin again.
+    /// capabilities and shared memory do not change any more. In the invocation of an object, a core that has looked at its
+    /// clock under its locks knows that already, and gets further ones, unless it drops all to begin again.
     pub fn goes_on(&mut self, k: &Kernel<'_>, machine: &Machine, core: usize, held: Held) {
         let Some(visit) = &mut self.visits[core] else {
             return;
@@ -138,7 +138,8 @@ impl Witness {
             return;
         }
         self.derivation.looks_around(machine, core);
-        if let Some(event) = visit.event.as_ref().filter(|_| visit.has_begun) {
+        let known = visit.event.as_ref().filter(|event| event.is_invocation());
+        if let Some(event) = known.filter(|_| visit.has_begun) {
             resolve::recall(k, event, &mut self.state);
             return;
         }

@@ -88,7 +88,7 @@ impl Message<'_> {
     }
 
     fn slot(&self, root: Cap, index: u64, depth: u64) -> Option<Slot> {
-        let slot = cspace::lookup_target_slot(self.k, root, index, depth, false);
+        let slot = cspace::lookup_target_slot(self.k, root.into(), index, depth, false);
         slot.ok().map(SlotRef::address)
     }
 

@@ -55,7 +55,7 @@ fn of_slot_method(
     let &[index, depth, ..] = words else {
         return Effect::Nothing;
     };
-    let Ok(slot) = cspace::lookup_target_slot(k, root, index, depth, false) else {
+    let Ok(slot) = cspace::lookup_target_slot(k, root.into(), index, depth, false) else {
         return Effect::Nothing;
     };
     match method {

@@ -1,200 +1,43 @@
-//! Capabilities: an enum for everybody, two packed words in a slot. This is the one place that knows the bits.
+//! Packed capabilities. This is the one place that knows the bits.
 //!
 //! The type number in bits 63:59 of the second word is the one that `DebugCapIdentify` reports. Object addresses are
-//! 48 bits and sign-extended. Only [`RawCap::from`] writes packed words, so decoding an unknown type is a kernel bug.
+//! 48 bits; above them the kernel's half of the address space is all ones. Only [`RawCap::from`] and the changes here
+//! write packed words.
+//!
+//! What is done for every call works on the words: decoding is for those that need to know what a capability is.
 
-use sel4_abi::{CapRights, cap_type};
+use sel4_abi::{CapRights, cap_type as t};
 
+use super::{Asid, Cap, FrameRights, IrqLine, Mapping, PageSize, ZombieKind};
 use crate::{
-    object::{
-        AsidPool, EndpointRef, Exclusive, NotificationRef, ObjRef, Object, ReplyRef, ScRef,
-        SlotRef, TCB_SLOTS, TableRef, TcbRef,
-    },
+    arch,
+    object::{EndpointRef, NotificationRef, ObjRef, Object, ReplyRef, SlotRef, TableRef},
     types::{CoreId, PhysAddr},
 };
 
-/// An address-space identifier; 0 is none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asid(core::num::NonZeroU16);
-
-impl Asid {
-    pub fn new(number: u16) -> Option<Self> {
-        core::num::NonZeroU16::new(number).map(Self)
-    }
-
-    pub const fn number(self) -> u16 {
-        self.0.get()
-    }
-}
-
-/// Where a frame or table is mapped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mapping {
-    pub asid: Asid,
-    pub vaddr: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PageSize {
-    Small = 0,
-    Large = 1,
-    Huge = 2,
-}
-
-impl PageSize {
-    /// Logarithm of the size in bytes.
-    pub const fn bits(self) -> u32 {
-        match self {
-            Self::Small => 12,
-            Self::Large => 21,
-            Self::Huge => 30,
-        }
-    }
-
-    pub const fn bytes(self) -> u64 {
-        1 << self.bits()
-    }
-}
-
-/// What user level may do with a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FrameRights {
-    KernelOnly = 0,
-    ReadOnly = 1,
-    ReadWrite = 2,
-}
-
-impl FrameRights {
-    /// These rights, no more than `mask` allows. There is no write-only frame.
-    pub fn mask(self, mask: CapRights) -> Self {
-        match self {
-            Self::ReadWrite if mask.contains(CapRights::READ_WRITE) => Self::ReadWrite,
-            Self::ReadWrite | Self::ReadOnly if mask.contains(CapRights::READ) => Self::ReadOnly,
-            Self::ReadWrite | Self::ReadOnly | Self::KernelOnly => Self::KernelOnly,
-        }
-    }
-}
-
-/// What a zombie is the rest of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ZombieKind {
-    Tcb,
-    CNode {
-        radix: u8,
-    },
-    /// Has no slots: threads still wait on it, and nobody else may begin to.
-    Endpoint,
-    /// As an endpoint.
-    Notification,
-}
-
-impl ZombieKind {
-    pub fn slots(self) -> usize {
-        match self {
-            Self::Tcb => TCB_SLOTS,
-            Self::CNode { radix } => 1 << radix,
-            Self::Endpoint | Self::Notification => 0,
-        }
-    }
-}
-
-/// An interrupt line: a shared one, or a private one of a core.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IrqLine {
-    pub intid: u32,
-    /// The core of a private line (INTID below 32); core 0 for shared lines.
-    pub core: CoreId,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cap {
-    Null,
-    /// `free` is the offset of the first free byte.
-    Untyped {
-        base: PhysAddr,
-        bits: u8,
-        device: bool,
-        free: u64,
-    },
-    Endpoint {
-        endpoint: EndpointRef,
-        badge: u64,
-        rights: CapRights,
-    },
-    Notification {
-        notification: NotificationRef,
-        badge: u64,
-        rights: CapRights,
-    },
-    Reply {
-        reply: ReplyRef,
-        can_grant: bool,
-    },
-    CNode {
-        base: SlotRef,
-        radix: u8,
-        guard: u64,
-        guard_size: u8,
-    },
-    Thread {
-        tcb: TcbRef,
-    },
-    SchedContext {
-        sc: ScRef,
-        bits: u8,
-    },
-    SchedControl {
-        core: CoreId,
-    },
-    Frame {
-        base: PhysAddr,
-        size: PageSize,
-        rights: FrameRights,
-        device: bool,
-        mapping: Option<Mapping>,
-    },
-    PageTable {
-        table: TableRef,
-        mapping: Option<Mapping>,
-    },
-    VSpace {
-        root: TableRef,
-        asid: Option<Asid>,
-    },
-    AsidControl,
-    /// `index` is the number of the pool: the upper bits of its ASIDs.
-    AsidPool {
-        pool: ObjRef<AsidPool>,
-        index: u8,
-    },
-    IrqControl,
-    IrqHandler {
-        line: IrqLine,
-    },
-    SgiSignal {
-        sgi: u8,
-        target: CoreId,
-    },
-    Domain,
-    /// A CNode or TCB of which the slots 0 to `remaining`, exclusive, are still to be deleted.
-    Zombie {
-        base: SlotRef,
-        kind: ZombieKind,
-        remaining: u64,
-    },
-}
-
 /// A packed capability.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C, align(16))]
-pub struct RawCap([u64; 2]);
+#[repr(C)]
+pub struct RawCap(u64, u64);
 
-impl RawCap {
-    pub const NULL: Self = Self([0, 0]);
+/// What a walk through a capability space needs of a CNode.
+#[derive(Clone, Copy)]
+pub struct Node {
+    pub base: SlotRef,
+    pub radix: u64,
+    pub guard: u64,
+    pub guard_size: u64,
 }
 
 const ADDRESS: u64 = (1 << 48) - 1;
 const TYPE_SHIFT: u32 = 59;
+const TYPE: u64 = u64::MAX << TYPE_SHIFT;
+/// Where rights and sizes stand, above an address.
+const ABOVE: u32 = 48;
+const SIZE: u64 = 0x3f << ABOVE;
+const CAN_GRANT: u64 = 1 << ABOVE;
+const FRAME_SIZE: u64 = 3 << ABOVE;
+const FRAME_DEVICE: u64 = 1 << (ABOVE + 4);
 /// Low address bits that are free because CNodes of at least two slots are aligned to 64 bytes.
 const GUARD_SIZE_MASK: u64 = 0x3f;
 const ZOMBIE_TCB: u64 = 1 << 54;
@@ -210,8 +53,9 @@ fn address<T>(object: ObjRef<T>) -> u64 {
     object.address() as u64 & ADDRESS
 }
 
+#[inline(always)]
 fn object<T: Object>(word: u64) -> ObjRef<T> {
-    ObjRef::from_address((((word & ADDRESS) << 16) as i64 >> 16) as usize)
+    ObjRef::from_address(((word & ADDRESS) | arch::OBJECTS_ABOVE) as usize)
 }
 
 fn pack_mapping(mapping: Option<Mapping>) -> u64 {
@@ -232,8 +76,7 @@ fn rights(word: u64) -> CapRights {
 
 impl From<Cap> for RawCap {
     fn from(cap: Cap) -> Self {
-        use cap_type as t;
-        Self(match cap {
+        let [w0, w1] = match cap {
             Cap::Null => [0, 0],
             Cap::Untyped {
                 base,
@@ -324,14 +167,18 @@ impl From<Cap> for RawCap {
                 };
                 [remaining, tag(t::ZOMBIE) | address(base) | kind]
             }
-        })
+        };
+        Self(w0, w1)
     }
 }
 
 impl RawCap {
+    pub const NULL: Self = Self(0, 0);
+
+    /// Inlined everywhere: whoever asks for one type has a comparison and the fields of that type left of it.
+    #[inline(always)]
     pub fn decode(self) -> Cap {
-        use cap_type as t;
-        let [w0, w1] = self.0;
+        let Self(w0, w1) = self;
         match w1 >> TYPE_SHIFT {
             t::NULL => Cap::Null,
             t::UNTYPED => Cap::Untyped {
@@ -373,14 +220,12 @@ impl RawCap {
                 size: match w1 >> 48 & 3 {
                     0 => PageSize::Small,
                     1 => PageSize::Large,
-                    2 => PageSize::Huge,
-                    _ => unreachable!("page size"),
+                    _ => PageSize::Huge,
                 },
                 rights: match w1 >> 50 & 3 {
                     0 => FrameRights::KernelOnly,
                     1 => FrameRights::ReadOnly,
-                    2 => FrameRights::ReadWrite,
-                    _ => unreachable!("frame rights"),
+                    _ => FrameRights::ReadWrite,
                 },
                 device: w1 >> 52 & 1 == 1,
                 mapping: unpack_mapping(w0),
@@ -422,119 +267,186 @@ impl RawCap {
                 },
                 remaining: w0,
             },
-            other => unreachable!("capability type {other}"),
+            other => {
+                // Nobody writes another one. A panic here would be in everything that decodes.
+                debug_assert!(false, "capability type {other}");
+                Cap::Null
+            }
         }
     }
 
     /// The parts of a capability to an endpoint.
     #[inline(always)]
     pub fn as_endpoint(self) -> Option<(EndpointRef, u64, CapRights)> {
-        let [badge, w1] = self.0;
-        (w1 >> TYPE_SHIFT == cap_type::ENDPOINT).then(|| (object(w1), badge, rights(w1)))
+        let Self(badge, w1) = self;
+        (w1 >> TYPE_SHIFT == t::ENDPOINT).then(|| (object(w1), badge, rights(w1)))
     }
 
     /// The parts of a capability to a notification.
     #[inline(always)]
     pub fn as_notification(self) -> Option<(NotificationRef, u64, CapRights)> {
-        let [badge, w1] = self.0;
-        (w1 >> TYPE_SHIFT == cap_type::NOTIFICATION).then(|| (object(w1), badge, rights(w1)))
+        let Self(badge, w1) = self;
+        (w1 >> TYPE_SHIFT == t::NOTIFICATION).then(|| (object(w1), badge, rights(w1)))
     }
 
     /// The root and the identifier of a capability to a VSpace that has one.
     #[inline(always)]
     pub fn as_vspace(self) -> Option<(TableRef, Asid)> {
-        let [w0, w1] = self.0;
+        let Self(w0, w1) = self;
         let asid = Asid::new(w0 as u16)?;
-        (w1 >> TYPE_SHIFT == cap_type::VSPACE).then(|| (object(w1), asid))
+        (w1 >> TYPE_SHIFT == t::VSPACE).then(|| (object(w1), asid))
     }
 
     /// The object of a capability to a reply object.
     #[inline(always)]
     pub fn as_reply(self) -> Option<ReplyRef> {
-        let [_, w1] = self.0;
-        (w1 >> TYPE_SHIFT == cap_type::REPLY).then(|| object(w1))
+        let Self(_, w1) = self;
+        (w1 >> TYPE_SHIFT == t::REPLY).then(|| object(w1))
+    }
+
+    /// Of a frame or table: changes where it is mapped, and nothing else.
+    #[inline]
+    pub fn set_mapping(&mut self, mapping: Option<Mapping>) {
+        self.0 = pack_mapping(mapping);
+    }
+
+    /// Of an untyped: changes where its free memory begins, and nothing else.
+    #[inline]
+    pub fn set_free(&mut self, free: u64) {
+        self.0 = free;
     }
 
     /// The type number, as `DebugCapIdentify` reports it.
+    #[inline]
     pub fn type_number(self) -> u64 {
-        self.0[1] >> TYPE_SHIFT
-    }
-}
-
-impl Cap {
-    pub fn is_null(&self) -> bool {
-        *self == Cap::Null
-    }
-}
-
-/// A place for a capability, and its links in the derivation list.
-#[repr(C)]
-pub struct Slot {
-    raw: RawCap,
-    prev: usize,
-    /// Address, with the two flags in its low bits.
-    next: usize,
-}
-
-const REVOCABLE: usize = 1;
-const FIRST_BADGED: usize = 2;
-const FLAGS: usize = REVOCABLE | FIRST_BADGED;
-const _: () = assert!(size_of::<Slot>() == 1 << sel4_abi::size_bits::SLOT);
-
-impl Object for Slot {}
-impl Exclusive for Slot {}
-
-impl Slot {
-    pub const EMPTY: Self = Self {
-        raw: RawCap::NULL,
-        prev: 0,
-        next: 0,
-    };
-
-    pub fn cap(&self) -> Cap {
-        self.raw.decode()
-    }
-
-    pub fn raw(&self) -> RawCap {
-        self.raw
+        self.1 >> TYPE_SHIFT
     }
 
     #[inline]
-    pub fn is_empty(&self) -> bool {
-        self.raw == RawCap::NULL
+    pub fn is_null(self) -> bool {
+        // All types but this one have a number.
+        self.1 == 0
     }
 
-    pub fn set_cap(&mut self, cap: Cap) {
-        self.raw = cap.into();
+    /// The CNode that this names, if it names one.
+    #[inline(always)]
+    pub fn node(self) -> Option<Node> {
+        let Self(guard, w1) = self;
+        (self.type_number() == t::CNODE).then(|| Node {
+            base: object(w1 & !GUARD_SIZE_MASK),
+            radix: w1 >> ABOVE & 0x3f,
+            guard,
+            guard_size: w1 & GUARD_SIZE_MASK,
+        })
     }
 
-    pub fn prev(&self) -> Option<SlotRef> {
-        SlotRef::from_address_opt(self.prev)
+    /// The badge of an endpoint or notification.
+    #[inline]
+    pub fn badge(self) -> u64 {
+        debug_assert!(matches!(self.type_number(), t::ENDPOINT | t::NOTIFICATION));
+        self.0
     }
 
-    pub fn next(&self) -> Option<SlotRef> {
-        SlotRef::from_address_opt(self.next & !FLAGS)
+    /// An endpoint or notification with this badge.
+    #[inline]
+    pub fn with_badge(self, badge: u64) -> Self {
+        debug_assert!(self.badge() == 0);
+        Self(badge, self.1)
     }
 
-    pub fn set_prev(&mut self, prev: Option<SlotRef>) {
-        self.prev = prev.map_or(0, SlotRef::address);
+    /// An endpoint or notification with no more than these rights.
+    #[inline]
+    pub fn with_rights_in(self, mask: CapRights) -> Self {
+        let Self(badge, w1) = self;
+        let lost = CapRights::all().difference(mask);
+        Self(badge, w1 & !(lost.bits() << ABOVE))
     }
 
-    pub fn set_next(&mut self, next: Option<SlotRef>) {
-        self.next = next.map_or(0, SlotRef::address) | (self.next & FLAGS);
+    /// A reply object through which no capabilities can be sent back.
+    #[inline]
+    pub fn without_grant(self) -> Self {
+        Self(self.0, self.1 & !CAN_GRANT)
     }
 
-    pub fn revocable(&self) -> bool {
-        self.next & REVOCABLE != 0
+    /// A frame with no more than these rights.
+    pub fn with_frame_rights_in(self, mask: CapRights) -> Self {
+        match self.decode() {
+            Cap::Frame {
+                base,
+                size,
+                rights,
+                device,
+                mapping,
+            } => Self::from(Cap::Frame {
+                base,
+                size,
+                rights: rights.mask(mask),
+                device,
+                mapping,
+            }),
+            _ => self,
+        }
     }
 
-    pub fn first_badged(&self) -> bool {
-        self.next & FIRST_BADGED != 0
+    /// Whether a frame, translation table or VSpace is mapped, or has an identifier.
+    #[inline]
+    pub fn is_mapped(self) -> bool {
+        debug_assert!(matches!(
+            self.type_number(),
+            t::FRAME | t::PAGE_TABLE | t::VSPACE
+        ));
+        self.0 != 0
     }
 
-    pub fn set_flags(&mut self, revocable: bool, first_badged: bool) {
-        self.next = (self.next & !FLAGS)
-            | if revocable { REVOCABLE } else { 0 }
-            | if first_badged { FIRST_BADGED } else { 0 };
+    /// A frame that is mapped nowhere.
+    #[inline]
+    pub fn unmapped(self) -> Self {
+        debug_assert!(self.type_number() == t::FRAME);
+        Self(0, self.1)
+    }
+
+    /// Whether the two name the very same object, so that neither is the last to do so. Untyped capabilities never do:
+    /// each stands for its own piece of bookkeeping; nor does what is no object.
+    #[inline]
+    pub fn is_same_object(self, other: Self) -> bool {
+        let [m0, m1] = IDENTITY[self.type_number() as usize];
+        let [x, y] = [self.0 ^ other.0, self.1 ^ other.1];
+        m1 != 0 && (x & m0) | (y & m1) == 0
+    }
+
+    /// Whether it may just be dropped while others name the same object: there is nothing that would have to be undone.
+    #[inline]
+    pub fn leaves_nothing(self) -> bool {
+        match self.type_number() {
+            t::FRAME => !self.is_mapped(),
+            t::VSPACE | t::ZOMBIE => false,
+            _ => true,
+        }
     }
 }
+
+/// By type: the bits in which two capabilities to one object are the same, and any others differ. None where there is no such
+/// thing.
+const IDENTITY: [[u64; 2]; 1 << (u64::BITS - TYPE_SHIFT)] = {
+    let mut masks = [[0; 2]; 1 << (u64::BITS - TYPE_SHIFT)];
+    let mut number = 0;
+    while number < masks.len() {
+        masks[number] = match number as u64 {
+            t::FRAME => [0, TYPE | ADDRESS | FRAME_SIZE | FRAME_DEVICE],
+            t::CNODE => [0, TYPE | (ADDRESS & !GUARD_SIZE_MASK) | SIZE],
+            t::SCHED_CONTEXT => [0, TYPE | ADDRESS | SIZE],
+            t::ENDPOINT
+            | t::NOTIFICATION
+            | t::REPLY
+            | t::THREAD
+            | t::PAGE_TABLE
+            | t::VSPACE
+            | t::ASID_POOL => [0, TYPE | ADDRESS],
+            t::SCHED_CONTROL | t::ASID_CONTROL | t::DOMAIN => [0, TYPE],
+            t::IRQ_HANDLER | t::SGI_SIGNAL => [u64::MAX, TYPE],
+            _ => [0, 0],
+        };
+        number += 1;
+    }
+    masks
+};
