@@ -85,7 +85,7 @@ impl Kernel<'_> {
 
     /// Takes every core lock, in ascending order.
     pub fn lock_all(system: &'static System, me: CoreId) -> Self {
-        Self::lock(system, me, machine().all_cores())
+        Self::lock(system, me, machine().all_cores)
     }
 
     /// Takes these locks, in ascending order.
@@ -140,13 +140,10 @@ impl Kernel<'_> {
     /// Adds what is missing to what is held, without giving anything up: what has been read so far still holds. False
     /// if that cannot be had; some of it may have been added.
     pub fn extend(&mut self, need: Need) -> bool {
-        for core in self.with(need).iter() {
-            if self.held.contains(core) {
-                continue;
-            }
+        for core in self.with(need).without(self.held).iter() {
             let lock = &self.system().locks[core.index()];
             arch::interleave();
-            if self.held.last() < Some(core) {
+            if self.held.is_below(core) {
                 lock.acquire();
             } else if !lock.try_acquire() {
                 return false;
@@ -162,7 +159,7 @@ impl Kernel<'_> {
             Need::Cores(more) if self.held.union(more).len() <= reach::MAX_SET => {
                 self.held.union(more)
             }
-            _ => machine().all_cores(),
+            _ => machine().all_cores,
         }
     }
 
@@ -181,7 +178,7 @@ impl Kernel<'_> {
     }
 
     pub fn holds_all(&self) -> bool {
-        self.held == machine().all_cores()
+        self.held == machine().all_cores
     }
 
     /// A token for checks on the development machine, where no other core does anything meanwhile. It must not be used to
@@ -190,7 +187,7 @@ impl Kernel<'_> {
     pub fn inspect(system: &'static System, me: CoreId) -> Self {
         Self {
             locked_at: 0,
-            ..Self::new(system, me, machine().all_cores())
+            ..Self::new(system, me, machine().all_cores)
         }
     }
 
