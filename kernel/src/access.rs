@@ -20,7 +20,7 @@ use sel4_abi::IpcBuffer;
 
 use crate::{
     arch,
-    config::ALL_LOCKS,
+    config::{ALL_LOCKS, SMP},
     counters,
     machine::{Machine, machine},
     masked,
@@ -62,7 +62,7 @@ impl Kernel<'_> {
     /// This core's own lock, if nobody has it or waits for it.
     pub fn try_lock_own(me: CoreId) -> Option<Self> {
         let system = system();
-        if ALL_LOCKS {
+        if ALL_LOCKS || !SMP {
             return Some(Self::lock_all(system, me));
         }
         arch::interleave();
@@ -90,9 +90,11 @@ impl Kernel<'_> {
 
     /// Takes these locks, in ascending order.
     fn lock(system: &'static System, me: CoreId, held: CoreSet) -> Self {
-        for core in held.iter() {
-            arch::interleave();
-            system.locks[core.index()].acquire();
+        if SMP {
+            for core in held.iter() {
+                arch::interleave();
+                system.locks[core.index()].acquire();
+            }
         }
         Self::new(system, me, held)
     }
@@ -169,7 +171,7 @@ impl Kernel<'_> {
     }
 
     pub fn holds(&self, core: CoreId) -> bool {
-        self.held.contains(core)
+        !SMP || self.held.contains(core)
     }
 
     /// How many locks are held.
@@ -178,7 +180,7 @@ impl Kernel<'_> {
     }
 
     pub fn holds_all(&self) -> bool {
-        self.held == machine().all_cores
+        !SMP || self.held == machine().all_cores
     }
 
     /// A token for checks on the development machine, where no other core does anything meanwhile. It must not be used to
@@ -195,7 +197,7 @@ impl Kernel<'_> {
     #[inline(always)]
     pub fn release_quietly(self) {
         debug_assert!(self.doorbells.is_empty());
-        if self.held != CoreSet::one(self.me) {
+        if !SMP || self.held != CoreSet::one(self.me) {
             return self.release();
         }
         arch::publish();
@@ -208,17 +210,21 @@ impl Kernel<'_> {
     pub fn release(self) {
         arch::publish();
         self.unlock();
-        for core in self.doorbells.iter() {
-            counters::doorbell();
-            arch::ring(core);
+        if SMP {
+            for core in self.doorbells.iter() {
+                counters::doorbell();
+                arch::ring(core);
+            }
         }
     }
 
     fn unlock(&self) {
         masked::released(self, self.locked_at);
-        for core in self.held.iter() {
-            self.system().locks[core.index()].release();
-            arch::interleave();
+        if SMP {
+            for core in self.held.iter() {
+                self.system().locks[core.index()].release();
+                arch::interleave();
+            }
         }
     }
 
