@@ -90,10 +90,12 @@ impl Kernel<'_> {
 
     /// Takes these locks, in ascending order.
     fn lock(system: &'static System, me: CoreId, held: CoreSet) -> Self {
+        masked::waits(me);
         for core in held.iter() {
             arch::interleave();
             system.locks[core.index()].acquire();
         }
+        masked::waited(me);
         Self::new(system, me, held)
     }
 
@@ -137,7 +139,9 @@ impl Kernel<'_> {
             let lock = &self.system().locks[core.index()];
             arch::interleave();
             if self.held.last() < Some(core) {
+                masked::waits(self.me);
                 lock.acquire();
+                masked::waited(self.me);
             } else if !lock.try_acquire() {
                 debug_assert!(self.doorbells.is_empty());
                 let (system, me, wanted) = (self.system(), self.me, self.held.union(wanted));
