@@ -90,12 +90,14 @@ impl Kernel<'_> {
 
     /// Takes these locks, in ascending order.
     fn lock(system: &'static System, me: CoreId, held: CoreSet) -> Self {
+        masked::waits(me);
         if SMP {
             for core in held.iter() {
                 arch::interleave();
                 system.locks[core.index()].acquire();
             }
         }
+        masked::waited(me);
         Self::new(system, me, held)
     }
 
@@ -146,7 +148,9 @@ impl Kernel<'_> {
             let lock = &self.system().locks[core.index()];
             arch::interleave();
             if self.held.is_below(core) {
+                masked::waits(self.me);
                 lock.acquire();
+                masked::waited(self.me);
             } else if !lock.try_acquire() {
                 return false;
             }
