@@ -14,8 +14,8 @@ use tern_kernel::access::Kernel;
 use tern_kernel::arch::to_physical;
 use tern_kernel::cap::Cap;
 use tern_kernel::object::{
-    EndpointRef, EndpointState, NotificationRef, NotificationState, ObjRef, ReplyRef, ScRef,
-    SlotRef, StackLink, TcbRef, ThreadState,
+    EndpointRef, EndpointState, NotificationRef, NotificationState, ObjRef, Progress, ReplyRef,
+    ScRef, SlotRef, StackLink, TcbRef, ThreadState,
 };
 use tern_kernel::sched;
 use tern_kernel::types::CoreId;
@@ -276,8 +276,18 @@ fn thread(k: &Kernel<'_>, tcb: TcbRef, places: &mut HashMap<usize, Place>) {
         assert_eq!(k.get(sc.core()).get(), this.affinity, "affinity of {tcb:?}");
         scheduling_context(k, sc);
     }
+    if matches!(
+        this.state,
+        ThreadState::BlockedOnReceive { .. } | ThreadState::BlockedOnNotification { .. }
+    ) {
+        assert!(
+            this.progress == Progress::None,
+            "{tcb:?} waits, and its last call is not over"
+        );
+    }
     if let Some(sc) = this.yield_to {
         assert_eq!(k.get(sc).yield_from, Some(tcb));
+        assert!(this.is_runnable(), "{tcb:?} waits and has yielded");
         let own = this.sc.expect("who yields has a context");
         assert_eq!(
             k.get(own.core()).get(),

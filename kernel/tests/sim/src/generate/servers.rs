@@ -2,12 +2,12 @@
 //! somebody who waits for signals. Little is broken, so most calls find what they hope for: this is what the kernel's
 //! short cuts are made for. What they have to look at changes now and then.
 
-use sel4_abi::{Invocation as I, Syscall, slot};
+use sel4_abi::{CapRights, Invocation as I, Syscall, slot};
 
 use super::Generator;
 use crate::op::{Call, Op};
 use crate::random::Random;
-use crate::world::World;
+use crate::world::{DEPTH, World};
 
 /// How many threads have no time of their own, and how many serve at all. The first ones.
 pub(super) const PASSIVE: u64 = 2;
@@ -55,12 +55,17 @@ impl Generator {
                 let server = r.below(PASSIVE);
                 message(r, Syscall::Call, endpoint(w, server))
             }
-            40..48 => {
-                // Badged, and not with every right.
+            40..44 => {
                 let place = w.badged.start + 2 * r.below(5);
                 message(r, Syscall::Call, place)
             }
-            48..58 => {
+            // Perhaps without the rights that it takes, or nothing.
+            44..50 => {
+                let number = r.of(&[Syscall::Call, Syscall::Send, Syscall::NBSend, Syscall::Wait]);
+                let place = with_some_rights(r, w);
+                message(r, number, place)
+            }
+            50..58 => {
                 let number = r.of(&[Syscall::Call, Syscall::Send, Syscall::NBSend]);
                 message(r, number, endpoint(w, 2))
             }
@@ -75,8 +80,9 @@ impl Generator {
                 ..Call::default()
             },
             // To nothing.
-            85..88 => message(r, Syscall::Call, 0),
-            88..90 => message(r, Syscall::NBSend, 0),
+            85..87 => message(r, Syscall::Call, 0),
+            87..89 => message(r, Syscall::NBSend, 0),
+            89 => return Op::Call(self.debug(w)),
             90..93 => return Op::Fpu(r.below(1000)),
             93..95 => return self.fault(),
             95 => message(r, Syscall::Call, w.badged.start + 9),
@@ -90,7 +96,7 @@ impl Generator {
         let number = r.below(6);
         let (tcb, context) = (w.tcbs.start + number, w.contexts.start + number);
         let notification = r.slot(&w.notifications);
-        match r.below(16) {
+        match r.below(24) {
             0..4 => {
                 let priority = r.of(&[45, 50, 55, 60, 65]);
                 let authority = slot::INIT_THREAD_TCB;
@@ -110,7 +116,7 @@ impl Generator {
             7 => Call::invoke(tcb, I::TcbUnbindNotification, &[], &[]),
             8 => Call::invoke(tcb, I::TcbSetFlags, &[], &[r.below(2), r.below(2)]),
             9 => Call::invoke(tcb, I::TcbSuspend, &[], &[]),
-            10 => Call::invoke(context, I::SchedContextYieldTo, &[], &[]),
+            10 | 14 | 15 => Call::invoke(context, I::SchedContextYieldTo, &[], &[]),
             11 => Call::invoke(context, I::SchedContextBind, &[notification], &[]),
             12 => Call::invoke(context, I::SchedContextUnbind, &[], &[]),
             13 => {
@@ -118,9 +124,31 @@ impl Generator {
                 let (handler, root) = (w.badged.start + 2 * r.below(4), slot::INIT_THREAD_CNODE);
                 Call::invoke(tcb, I::TcbSetSpace, &[handler, root, space], &[0, 0])
             }
+            16..18 => {
+                let root = slot::INIT_THREAD_CNODE;
+                let place = with_some_rights(r, w);
+                Call::invoke(root, I::CNodeDelete, &[], &[place, DEPTH])
+            }
+            18..22 => {
+                let sources = [endpoint(w, 0), endpoint(w, 2), w.notifications.start];
+                let rights = [
+                    CapRights::all(),
+                    CapRights::READ,
+                    CapRights::WRITE,
+                    CapRights::READ | CapRights::GRANT,
+                    CapRights::WRITE | CapRights::GRANT_REPLY,
+                ];
+                let (place, source) = (with_some_rights(r, w), r.of(&sources));
+                w.mint(place, source, r.of(&rights), 1 << 20)
+            }
             _ => message(r, Syscall::NBSend, notification),
         }
     }
+}
+
+/// A slot for a capability that has not every right.
+fn with_some_rights(r: &mut Random, w: &World) -> u64 {
+    w.scratch.start + r.below(3)
 }
 
 fn endpoint(w: &World, number: u64) -> u64 {
