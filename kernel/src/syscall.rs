@@ -64,11 +64,26 @@ pub fn handle(k: &mut Kernel<'_>, caller: TcbRef, syscall: Syscall) -> Result<()
         Syscall::NBSend => (dest, Mode::NBSend),
         Syscall::ReplyRecv | Syscall::NBSendWait => (reply, Mode::First),
         Syscall::NBSendRecv => (other, Mode::First),
-        Syscall::Recv => return Ok(receive_phase(k, caller, dest, Some(reply), true)),
-        Syscall::NBRecv => return Ok(receive_phase(k, caller, dest, Some(reply), false)),
-        Syscall::Wait => return Ok(receive_phase(k, caller, dest, None, true)),
-        Syscall::NBWait => return Ok(receive_phase(k, caller, dest, None, false)),
-        Syscall::Yield => return Ok(sched::time::yield_slice(k)),
+        Syscall::Recv => {
+            receive_phase(k, caller, dest, Some(reply), true);
+            return Ok(());
+        }
+        Syscall::NBRecv => {
+            receive_phase(k, caller, dest, Some(reply), false);
+            return Ok(());
+        }
+        Syscall::Wait => {
+            receive_phase(k, caller, dest, None, true);
+            return Ok(());
+        }
+        Syscall::NBWait => {
+            receive_phase(k, caller, dest, None, false);
+            return Ok(());
+        }
+        Syscall::Yield => {
+            sched::time::yield_slice(k);
+            return Ok(());
+        }
     };
     send_phase(k, caller, invoked, mode, progress)?;
     match syscall {

@@ -30,7 +30,7 @@ use crate::{
     vspace,
 };
 
-/// Whose registers the trap exit loads.
+/// Whose registers the trap exit loads, where it has not done so by now.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// The same thread's: nothing but its general-purpose registers has changed, of these at most x0 to x18.
@@ -116,8 +116,10 @@ fn enter(
                 entry::count(&k);
                 k.release_quietly();
                 masked::end(me);
-                if exit == Exit::Idle {
-                    entry::idle(me);
+                match exit {
+                    Exit::Same => {}
+                    Exit::Any => arch::return_to_user(),
+                    Exit::Idle => entry::idle(me),
                 }
                 return exit;
             }

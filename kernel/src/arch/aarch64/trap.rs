@@ -142,6 +142,17 @@ pub fn set_current_context(context: Option<ObjRef<Context>>) {
         .store(context.map_or(0, ObjRef::address), Ordering::Relaxed);
 }
 
+unsafe extern "C" {
+    fn trap_return() -> !;
+}
+
+/// Enters user mode with the registers of the current context, from anywhere in a trap.
+#[inline(always)]
+pub fn return_to_user() {
+    // SAFETY: the current context is that of the live thread, and no lock is held; nothing on the stack is needed again.
+    unsafe { trap_return() }
+}
+
 /// The counter when this core entered the kernel.
 pub fn started_at() -> u64 {
     block().started.load(Ordering::Relaxed)

@@ -103,7 +103,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let is_fast = match speeds_of_all(workspace)? {
         Ok(rates) => {
             print!("\n{}", rates.terminal());
-            rates.0.iter().all(|(mode, ratios)| is_enough(mode, ratios))
+            rates.0.iter().all(|(mode, ratio)| is_enough(mode, ratio))
         }
         Err(busy) => {
             println!("\n{busy}");
@@ -118,14 +118,14 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
 }
 
 /// What two cores do in the time of one, for each way to lock.
-pub(crate) struct Rates(Vec<(&'static str, Vec<Ratio>)>);
+pub(crate) struct Rates(Vec<(&'static str, Ratio)>);
 
 /// The same, measured; or why that cannot be said now.
 pub(crate) fn speeds_of_all(workspace: &Workspace) -> Result<std::result::Result<Rates, String>> {
     let mut rates = Vec::new();
     for locks in WAYS {
         match speeds(workspace, locks)? {
-            Ok(ratios) => rates.push((figure::mode(locks), ratios)),
+            Ok(ratio) => rates.push((figure::mode(locks), ratio)),
             Err(busy) => return Ok(Err(busy)),
         }
     }
@@ -133,8 +133,8 @@ pub(crate) fn speeds_of_all(workspace: &Workspace) -> Result<std::result::Result
 }
 
 /// Only the default way to lock has to scale.
-fn is_enough(mode: &str, ratios: &[Ratio]) -> bool {
-    mode != figure::mode(Locks::Default) || ratios.iter().all(|ratio| ratio.hundredths() >= LEAST)
+fn is_enough(mode: &str, ratio: &Ratio) -> bool {
+    mode != figure::mode(Locks::Default) || ratio.hundredths() >= LEAST
 }
 
 /// Everything that repeats exactly.
@@ -315,22 +315,22 @@ fn curve(traced: &Traced, operations: u64, locks: Locks, kernel: &Elf<'_>) -> Re
 }
 
 /// What two emulated cores do in the time of one, in real time; or why that cannot be said now.
-fn speeds(workspace: &Workspace, locks: Locks) -> Result<std::result::Result<Vec<Ratio>, String>> {
+fn speeds(workspace: &Workspace, locks: Locks) -> Result<std::result::Result<Ratio, String>> {
     let machine = machine(2, false)?;
     let (image, _) = build(workspace, &machine, locks, false, false)?;
+    let mut watcher = Watcher::default();
     let mut attempt = 1;
     loop {
         say(&machine, figure::mode(locks), "measuring in real time");
-        let mut watcher = Watcher::default();
         let lines = |process: u32, line: &str| watcher.line(process, line);
         let extras = Extras {
             arguments: Vec::new(),
             lines: Some(Box::new(lines)),
         };
         boot(&machine, &image, extras)?;
-        let ratios = rate::ratios(&watcher.rates);
-        if ratios.is_ok() || attempt == ATTEMPTS {
-            return Ok(ratios);
+        let ratio = rate::ratio(&watcher.rates);
+        if ratio.is_ok() || attempt == ATTEMPTS {
+            return Ok(ratio);
         }
         attempt += 1;
         eprintln!(
@@ -363,14 +363,10 @@ mod tests {
 
     #[test]
     fn only_the_default_has_to_scale() {
-        let ratio = |many| Ratio {
-            load: "call",
-            few: 100,
-            many,
-        };
-        assert!(is_enough("default", &[ratio(185)]));
-        assert!(!is_enough("default", &[ratio(190), ratio(184)]));
-        assert!(is_enough("all-locks", &[ratio(100)]));
+        let ratio = |many| Ratio { few: 100, many };
+        assert!(is_enough("default", &ratio(185)));
+        assert!(!is_enough("default", &ratio(184)));
+        assert!(is_enough("all-locks", &ratio(100)));
     }
 
     #[test]

@@ -52,8 +52,6 @@ const WINDOW: Duration = Duration::from_millis(500);
 /// A time slice, in microseconds, where timer interrupts are part of the load. Emulated cores that run in turn change
 /// turns at the next timer of any of them, so this is also what makes them come between each other.
 const SHORT: u64 = 50;
-/// Budget and period of a thread that runs now and then.
-const NOW_AND_THEN: [u64; 2] = [50, 500];
 
 /// What the threads of a core have, apart from everybody else's.
 #[repr(align(128))]
@@ -162,8 +160,8 @@ impl Seat {
         };
         configure(&self.worker, [slice; 2]);
         if task.load == Load::Mixed {
-            configure(&self.peer, [SHORT; 2]);
-            configure(&self.ticker, NOW_AND_THEN);
+            configure(&self.peer, [slice; 2]);
+            configure(&self.ticker, [slice, 10 * slice]);
             for helper in [&self.peer, &self.ticker] {
                 helper.tcb.resume().expect("to resume");
             }
