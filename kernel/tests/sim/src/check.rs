@@ -472,9 +472,8 @@ fn core_rests(k: &Kernel<'_>, machine: &Machine, id: CoreId, by: usize, was_aske
             );
             assert_eq!(machine.context(index), Some(tcb.context()));
             assert_eq!(machine.root(index), vspace::user_root(k, tcb));
-            if core.fpu_owner.is_some() {
-                assert_eq!(core.fpu_owner, Some(tcb), "whose registers these are");
-            }
+            let owner = k.get(tcb).wants_fpu().then_some(tcb);
+            assert_eq!(core.fpu_owner, owner, "whose registers these are");
         }
         None => {
             assert_eq!(best, None, "core {index} sleeps and has work");

@@ -22,7 +22,7 @@ impl Generator {
                 0 => Op::Fpu(r.below(1000)),
                 1 | 2 => Op::Work(r.rand_range(1u32..100)),
                 // It asks another one first.
-                3 => Op::Call(message(r, Syscall::Call, endpoint(w, 1 - number))),
+                3 => Op::Call(message(r, w, Syscall::Call, endpoint(w, 1 - number))),
                 4 => Op::Call(signal(r, w, Syscall::NBSend)),
                 5 => Op::Call(combined(r, w, number)),
                 6 => Op::Call(receive(r, w, Syscall::NBRecv, number)),
@@ -41,7 +41,7 @@ impl Generator {
                 1 => Op::Call(signal(r, w, Syscall::NBSend)),
                 2 => Op::Call(signal(r, w, Syscall::NBWait)),
                 3 => Op::Call(receive(r, w, Syscall::Recv, 2)),
-                _ => Op::Call(message(r, Syscall::Wait, w.notifications.start)),
+                _ => Op::Call(message(r, w, Syscall::Wait, w.notifications.start)),
             },
             _ if !r.once_in(3) => Op::Work(r.rand_range(100u32..3000)),
             _ => Op::Call(self.change(w, cores)),
@@ -53,21 +53,21 @@ impl Generator {
         Op::Call(match r.below(100) {
             0..40 => {
                 let server = r.below(PASSIVE);
-                message(r, Syscall::Call, endpoint(w, server))
+                message(r, w, Syscall::Call, endpoint(w, server))
             }
             40..44 => {
                 let place = w.badged.start + 2 * r.below(5);
-                message(r, Syscall::Call, place)
+                message(r, w, Syscall::Call, place)
             }
             // Perhaps without the rights that it takes, or nothing.
             44..50 => {
                 let number = r.of(&[Syscall::Call, Syscall::Send, Syscall::NBSend, Syscall::Wait]);
                 let place = with_some_rights(r, w);
-                message(r, number, place)
+                message(r, w, number, place)
             }
             50..58 => {
                 let number = r.of(&[Syscall::Call, Syscall::Send, Syscall::NBSend]);
-                message(r, number, endpoint(w, 2))
+                message(r, w, number, endpoint(w, 2))
             }
             58..72 => {
                 let number = r.of(&[Syscall::NBSend, Syscall::NBSend, Syscall::Send]);
@@ -80,12 +80,12 @@ impl Generator {
                 ..Call::default()
             },
             // To nothing.
-            85..87 => message(r, Syscall::Call, 0),
-            87..89 => message(r, Syscall::NBSend, 0),
+            85..87 => message(r, w, Syscall::Call, 0),
+            87..89 => message(r, w, Syscall::NBSend, 0),
             89 => return Op::Call(self.debug(w)),
             90..93 => return Op::Fpu(r.below(1000)),
             93..95 => return self.fault(),
-            95 => message(r, Syscall::Call, w.badged.start + 9),
+            95 => message(r, w, Syscall::Call, w.badged.start + 9),
             _ => return Op::Work(r.rand_range(1u32..1000)),
         })
     }
@@ -141,7 +141,7 @@ impl Generator {
                 let (place, source) = (with_some_rights(r, w), r.of(&sources));
                 w.mint(place, source, r.of(&rights), 1 << 20)
             }
-            _ => message(r, Syscall::NBSend, notification),
+            _ => message(r, w, Syscall::NBSend, notification),
         }
     }
 }
@@ -165,26 +165,41 @@ fn signalled(r: &mut Random, w: &World) -> u64 {
 }
 
 /// A message of a length that happens, sometimes with capabilities.
-fn message(r: &mut Random, number: Syscall, dest: u64) -> Call {
+fn message(r: &mut Random, w: &World, number: Syscall, dest: u64) -> Call {
     let length = match r.below(16) {
         0..10 => r.below(5),
         10..15 => r.below(13),
         _ => r.below(121),
     };
     let words: Vec<u64> = (0..length).map(|_| r.below(1000)).collect();
-    let caps: &[u64] = if r.once_in(24) { &[dest] } else { &[] };
-    Call::message(number as i64, dest, r.below(4), caps, &words)
+    let caps: &[u64] = match r.below(48) {
+        0 => &[dest],
+        // Leads nowhere.
+        1 => &[1 << 40],
+        _ => &[],
+    };
+    let mut call = Call::message(number as i64, dest, r.below(4), caps, &words);
+    if r.once_in(8) {
+        let place = r.slot(&(w.scratch.start + 10..w.scratch.end));
+        call.receive = Some([slot::INIT_THREAD_CNODE, place, DEPTH]);
+    }
+    call
 }
 
 /// The same to a notification, or a wait there.
 fn signal(r: &mut Random, w: &World, number: Syscall) -> Call {
     let notification = signalled(r, w);
-    message(r, number, notification)
+    message(r, w, number, notification)
 }
 
 /// A message, with a wait at a server's endpoint.
 fn receive(r: &mut Random, w: &World, number: Syscall, server: u64) -> Call {
-    let mut call = message(r, number, endpoint(w, server));
+    let source = if r.once_in(40) {
+        with_some_rights(r, w)
+    } else {
+        endpoint(w, server)
+    };
+    let mut call = message(r, w, number, source);
     call.x[6] = if r.once_in(40) {
         r.slot(&w.replies)
     } else {
