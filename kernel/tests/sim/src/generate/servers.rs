@@ -22,10 +22,10 @@ impl Generator {
                 0 => Op::Fpu(r.below(1000)),
                 1 | 2 => Op::Work(r.rand_range(1u32..100)),
                 // It asks another one first.
-                3 => Op::Call(message(r, w, Syscall::Call, endpoint(w, 1 - number))),
-                4 => Op::Call(signal(r, w, Syscall::NBSend)),
-                5 => Op::Call(combined(r, w, number)),
-                6 => Op::Call(receive(r, w, Syscall::NBRecv, number)),
+                3..6 => Op::Call(message(r, w, Syscall::Call, endpoint(w, 1 - number))),
+                6 => Op::Call(signal(r, w, Syscall::NBSend)),
+                7 => Op::Call(combined(r, w, number)),
+                8 => Op::Call(receive(r, w, Syscall::NBRecv, number)),
                 _ => Op::Call(receive(r, w, Syscall::ReplyRecv, number)),
             },
             2 => match r.below(16) {
@@ -96,7 +96,7 @@ impl Generator {
         let number = r.below(6);
         let (tcb, context) = (w.tcbs.start + number, w.contexts.start + number);
         let notification = r.slot(&w.notifications);
-        match r.below(24) {
+        match r.below(27) {
             0..4 => {
                 let priority = r.of(&[45, 50, 55, 60, 65]);
                 let authority = slot::INIT_THREAD_TCB;
@@ -140,6 +140,15 @@ impl Generator {
                 ];
                 let (place, source) = (with_some_rights(r, w), r.of(&sources));
                 w.mint(place, source, r.of(&rights), 1 << 20)
+            }
+            // A second context for somebody who has lent his.
+            22..26 => {
+                let other = w.contexts.start + 7 + r.below(2);
+                if r.once_in(2) {
+                    Call::invoke(other, I::SchedContextUnbind, &[], &[])
+                } else {
+                    Call::invoke(other, I::SchedContextBind, &[tcb], &[])
+                }
             }
             _ => message(r, w, Syscall::NBSend, notification),
         }
