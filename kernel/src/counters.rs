@@ -19,7 +19,8 @@ pub struct Counts {
     pub doorbells: u64,
     /// Acquisitions of a core lock or the stop lock that did not succeed at once.
     pub lock_waits: u64,
-    /// Kernel entries that held the locks of all cores at some time, those of idle cores included.
+    /// Kernel entries that held the locks of all cores at some time, where there are several; those of idle cores
+    /// included, those that ask for counts not.
     pub entries_all: u64,
 }
 

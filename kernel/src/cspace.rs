@@ -19,28 +19,43 @@ pub fn resolve(
     address: u64,
     depth: u64,
 ) -> Result<(SlotRef, u64), LookupFailure> {
-    let mut node = root.node().ok_or(LookupFailure::InvalidRoot)?;
-    let mut bits_left = depth;
-    loop {
-        // Those that are left, from the top.
-        let bits = address << (WORD_BITS - bits_left);
-        let level_bits = node.guard_size + node.radix;
-        // In two steps: there may be no guard at all.
-        let found = (bits >> 1) >> (WORD_BITS - 1 - node.guard_size);
-        if level_bits > bits_left || found != node.guard {
-            return Err(mismatch(node, bits, bits_left));
-        }
-        let index = (bits << node.guard_size) >> (WORD_BITS - node.radix);
-        let slot = node.base.nth(index as usize);
-        bits_left -= level_bits;
-        if bits_left == 0 {
-            return Ok((slot, 0));
-        }
-        match k.get(slot).raw().node() {
-            Some(next) => node = next,
-            None => return Ok((slot, bits_left)),
-        }
+    let node = root.node().ok_or(LookupFailure::InvalidRoot)?;
+    // Most spaces have one level.
+    match step(node, address, depth)? {
+        (slot, 0) => Ok((slot, 0)),
+        (slot, bits_left) => further(k, slot, address, bits_left),
     }
+}
+
+#[inline(never)]
+fn further(
+    k: &Kernel<'_>,
+    slot: SlotRef,
+    address: u64,
+    bits_left: u64,
+) -> Result<(SlotRef, u64), LookupFailure> {
+    let (mut slot, mut bits_left) = (slot, bits_left);
+    while bits_left > 0
+        && let Some(node) = k.get(slot).raw().node()
+    {
+        (slot, bits_left) = step(node, address, bits_left)?;
+    }
+    Ok((slot, bits_left))
+}
+
+/// One level: the slot, and the bits that are left behind it.
+#[inline(always)]
+fn step(node: Node, address: u64, bits_left: u64) -> Result<(SlotRef, u64), LookupFailure> {
+    // Those that are left, from the top.
+    let bits = address << (WORD_BITS - bits_left);
+    let level_bits = node.guard_size + node.radix;
+    // In two steps: there may be no guard at all.
+    let found = (bits >> 1) >> (WORD_BITS - 1 - node.guard_size);
+    if level_bits > bits_left || found != node.guard {
+        return Err(mismatch(node, bits, bits_left));
+    }
+    let index = (bits << node.guard_size) >> (WORD_BITS - node.radix);
+    Ok((node.base.in_table(index as usize), bits_left - level_bits))
 }
 
 /// Why the walk ends at this CNode.

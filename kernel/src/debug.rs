@@ -12,7 +12,7 @@ use crate::{
     config, counters, cspace,
     fault::Fault,
     ipc::transfer,
-    masked,
+    masked::{self, Mode},
     object::{TcbRef, ThreadName, ThreadState},
     print::kprintln,
     types::CoreId,
@@ -22,6 +22,18 @@ use crate::{
 const MAX_SGI: u64 = 15;
 /// What `DebugGetThreadAffinity` answers for something that is no thread.
 const NO_AFFINITY: u64 = u64::MAX;
+
+/// Whether a debug call is about counters only, which no lock guards: it neither waits for other cores nor makes them
+/// wait, and is not counted.
+pub fn is_count(number: i64) -> bool {
+    matches!(
+        number,
+        debug_syscall::BENCHMARK_RESET_LOG
+            | debug_syscall::BENCHMARK_FINALIZE_LOG
+            | debug_syscall::BENCHMARK_COUNTERS
+            | debug_syscall::BENCHMARK_MODES
+    )
+}
 
 /// A debug call of `caller`. The number is one of this configuration.
 pub fn call(k: &mut Kernel<'_>, caller: TcbRef, number: i64) {
@@ -56,6 +68,7 @@ pub fn call(k: &mut Kernel<'_>, caller: TcbRef, number: i64) {
         }
         debug_syscall::BENCHMARK_FINALIZE_LOG => finalize_log(k, caller, x[0]),
         debug_syscall::BENCHMARK_COUNTERS => read_counters(k, caller),
+        debug_syscall::BENCHMARK_MODES => read_modes(k, caller),
         _ => unreachable!("not a debug call"),
     }
 }
@@ -125,6 +138,12 @@ fn read_counters(k: &mut Kernel<'_>, caller: TcbRef) {
     let x = &mut k.get_mut(caller.context()).x;
     (x[0], x[1]) = (counts.doorbells, counts.lock_waits);
     (x[2], x[3]) = (counts.entries_all, held.unwrap_or(0));
+}
+
+/// The longest stretches with interrupts masked and with locks held, by the locks.
+fn read_modes(k: &mut Kernel<'_>, caller: TcbRef) {
+    let longest = [Mode::Local, Mode::Set, Mode::All].map(masked::longest_by_mode);
+    k.get_mut(caller.context()).x[..6].copy_from_slice(longest.as_flattened());
 }
 
 /// A thread's name, for messages.

@@ -16,7 +16,7 @@ use crate::{
     fault::Fault,
     invoke::Leave,
     ipc, irq, masked,
-    object::TcbRef,
+    object::{TcbRef, ThreadState},
     reach, sched,
     smp::stop::{self, Queued, Stopper},
     syscall,
@@ -51,17 +51,26 @@ const FPU_TRAP_SYNDROME: u32 = (0x07 << 26) | (1 << 25) | (1 << 24) | (0xe << 20
 /// Handles one trap from user level, or from the idle loop. Returns when a thread is to run; its registers are where
 /// the trap exit looks for them.
 pub fn enter(me: CoreId, cause: Cause) {
-    let mut cause = cause;
-    loop {
-        masked::begin(me);
-        let runs = enter_once(me, cause);
+    masked::begin(me);
+    // Before anything is decided, and before any lock: an interrupt is acknowledged once, whatever happens later.
+    let interrupt = match cause {
+        Cause::Interrupt => irq::acknowledge(me),
+        _ => None,
+    };
+    enter_acknowledged(me, cause, interrupt);
+}
+
+/// The same where the interrupt, if there was one, has been taken from the controller.
+pub fn enter_acknowledged(me: CoreId, cause: Cause, interrupt: Option<u32>) {
+    let (mut cause, mut interrupt) = (cause, interrupt);
+    while !enter_once(me, cause, interrupt) {
         masked::end(me);
-        if runs {
-            return;
-        }
         arch::wait_for_interrupt();
+        masked::begin(me);
         cause = Cause::Interrupt;
+        interrupt = irq::acknowledge(me);
     }
+    masked::end(me);
 }
 
 /// The first dispatch of a core after it has been initialised.
@@ -78,13 +87,7 @@ pub fn start_core(me: CoreId) {
 }
 
 /// One entry: whether a thread runs now.
-fn enter_once(me: CoreId, cause: Cause) -> bool {
-    // Before anything is decided, and before any lock: an interrupt is acknowledged once, whatever happens later.
-    let interrupt = if cause == Cause::Interrupt {
-        irq::acknowledge(me)
-    } else {
-        None
-    };
+fn enter_once(me: CoreId, cause: Cause, interrupt: Option<u32>) -> bool {
     // From now on other cores need not ring this one: it will look before it leaves.
     system().flags[me.index()]
         .will_look
@@ -98,11 +101,11 @@ fn enter_once(me: CoreId, cause: Cause) -> bool {
 
 /// Goes on after a short cut that has done nothing, with this core's lock. `entered` is from before that was taken.
 #[inline(never)]
-pub fn enter_locked(k: Kernel<'_>, cause: Cause, entered: u64) {
+pub fn enter_locked(k: Kernel<'_>, cause: Cause, interrupt: Option<u32>, entered: u64) {
     let me = k.me();
     // Whoever asks for something holds this lock, and will find it set.
     k.flags(me).will_look.store(true, Ordering::Relaxed);
-    let runs = with_own_lock(k, cause, None, entered);
+    let runs = with_own_lock(k, cause, interrupt, entered);
     masked::end(me);
     if !runs {
         idle(me);
@@ -126,7 +129,7 @@ fn with_own_lock(mut k: Kernel<'_>, cause: Cause, interrupt: Option<u32>, entere
         take_interrupt(&mut k, interrupt);
         return leave(k, None);
     };
-    if is_debug_call(&k, caller, cause) {
+    if is_debug_call(&k, caller, cause) && !debug::is_count(number(&k, caller)) {
         k = k.widen_to_all();
         count(&k);
     }
@@ -196,12 +199,15 @@ fn with_own_lock(mut k: Kernel<'_>, cause: Cause, interrupt: Option<u32>, entere
         k = Kernel::lock_all(system(), me);
         // The wait was caused by this thread's call, and is charged to it.
         sched::time::stamp(&mut k);
+        // It begins anew, perhaps with another capability: one that is no method of an object leaves the state as it is.
+        k.get_mut(caller).state = ThreadState::Running;
     }
 }
 
 /// For the benchmark: this entry has its locks.
-fn count(k: &Kernel<'_>) {
-    if BENCH_COUNTERS && k.holds_all() {
+#[inline(always)]
+pub fn count(k: &Kernel<'_>) {
+    if BENCH_COUNTERS && k.num_cores() > 1 && k.holds_all() {
         counters::entry_all();
     }
 }
@@ -236,15 +242,19 @@ enum Quick {
 }
 
 fn is_debug_call(k: &Kernel<'_>, caller: TcbRef, cause: Cause) -> bool {
-    cause == Cause::Syscall && syscall::is_debug_call(k.get(caller.context()).x[7] as i64)
+    cause == Cause::Syscall && syscall::is_debug_call(number(k, caller))
+}
+
+/// The number of its system call.
+fn number(k: &Kernel<'_>, caller: TcbRef) -> i64 {
+    k.get(caller.context()).x[7] as i64
 }
 
 /// Entries that cost the thread nothing: debug calls, the first use of floating point, and faults that are none.
 fn quick(k: &mut Kernel<'_>, caller: TcbRef, cause: Cause) -> Option<Quick> {
     match cause {
         Cause::Syscall if is_debug_call(k, caller, cause) => {
-            let number = k.get(caller.context()).x[7] as i64;
-            debug::call(k, caller, number);
+            debug::call(k, caller, number(k, caller));
             Some(Quick::Resume)
         }
         Cause::FpuAccess if !k.get(caller).is_fpu_disabled() => {
@@ -294,7 +304,17 @@ fn act(k: &mut Kernel<'_>, caller: TcbRef, cause: Cause) -> Result<(), Leave> {
 }
 
 /// Schedules, answers what other cores want of this one, and releases everything: whether a thread runs now.
-fn leave(mut k: Kernel<'_>, stopper: Option<Stopper>) -> bool {
+fn leave(k: Kernel<'_>, stopper: Option<Stopper>) -> bool {
+    if stopper.is_none() && sched::goes_on(&k) {
+        k.flags(k.me()).will_look.store(false, Ordering::Relaxed);
+        k.release();
+        return true;
+    }
+    look_and_leave(k, stopper)
+}
+
+#[inline(never)]
+fn look_and_leave(mut k: Kernel<'_>, stopper: Option<Stopper>) -> bool {
     let me = k.me();
     let mut stopper = stopper;
     if let Some(holder) = &mut stopper {

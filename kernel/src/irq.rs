@@ -16,7 +16,7 @@ use core::mem::offset_of;
 use crate::{
     access::Kernel,
     arch,
-    cap::{Cap, IrqLine, Slot},
+    cap::{IrqLine, Slot},
     config::{MAX_NUM_NODES, SMP},
     delete,
     invoke::Leave,
@@ -195,14 +195,9 @@ pub fn notification_of(k: &Kernel<'_>, intid: u32) -> Option<(NotificationRef, u
     if is_kernel_line(k.machine(), intid) || intid >= END {
         return None;
     }
-    match k.get(line_slot(k, line_of(intid, k.me()))).cap() {
-        Cap::Notification {
-            notification,
-            badge,
-            ..
-        } => Some((notification, badge)),
-        _ => None,
-    }
+    let slot = line_slot(k, line_of(intid, k.me()));
+    let (notification, badge, _) = k.get(slot).raw().as_notification()?;
+    Some((notification, badge))
 }
 
 /// Hands out a line that is not active: sets its trigger mode if one is asked for, sends a shared line to a core if one

@@ -6,6 +6,9 @@
 //! look, the return to user level or the sleep of an idle core; waiting for locks and for other cores is in it. The
 //! part in which the core has the locks is *held*: what it costs the others. The unit is that of the cycle counter; an
 //! emulator that counts instructions counts those of all cores, so what others do meanwhile is in the figures.
+//!
+//! The longest stretches are also kept by [`Mode`], for the benchmark: by the locks that were held, of a whole stretch by
+//! the most that it held at a time.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,8 +30,29 @@ const INTERRUPT: u64 = 1 << 32;
 const EXCEPTION: u64 = 2 << 32;
 const SYSCALL: u64 = 3 << 32;
 
+/// Which locks a core had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mode {
+    /// Its own only, or none; whatever it is where there is one core.
+    Local,
+    /// Several.
+    Set,
+    /// Those of all cores.
+    All,
+}
+
+impl Mode {
+    fn of(k: &Kernel<'_>) -> Self {
+        match k.held() {
+            held if held <= 1 => Self::Local,
+            held if held < k.num_cores() => Self::Set,
+            _ => Self::All,
+        }
+    }
+}
+
 /// Written by its core only, but for the reset.
-#[repr(align(64))]
+#[repr(align(128))]
 struct Stretches {
     entered: AtomicU64,
     reason: AtomicU64,
@@ -36,6 +60,10 @@ struct Stretches {
     whole_reason: AtomicU64,
     held: AtomicU64,
     held_reason: AtomicU64,
+    /// The most locks of this stretch so far, as a number of [`Mode`].
+    mode: AtomicU64,
+    /// The longest whole one and the longest with locks held, by mode, since the core came up.
+    by_mode: [[AtomicU64; 2]; 3],
 }
 
 static CORES: [Stretches; MAX_NUM_NODES] = [const {
@@ -46,6 +74,8 @@ static CORES: [Stretches; MAX_NUM_NODES] = [const {
         whole_reason: AtomicU64::new(0),
         held: AtomicU64::new(0),
         held_reason: AtomicU64::new(0),
+        mode: AtomicU64::new(0),
+        by_mode: [const { [const { AtomicU64::new(0) }; 2] }; 3],
     }
 }; MAX_NUM_NODES];
 
@@ -61,9 +91,9 @@ pub struct Longest {
 /// The core entered the kernel.
 pub fn begin(me: CoreId) {
     if TRACK_MASKED {
-        CORES[me.index()]
-            .entered
-            .store(arch::cycles(), Ordering::Relaxed);
+        let core = &CORES[me.index()];
+        core.mode.store(Mode::Local as u64, Ordering::Relaxed);
+        core.entered.store(arch::cycles(), Ordering::Relaxed);
     }
 }
 
@@ -74,6 +104,8 @@ pub fn end(me: CoreId) {
         let length = TRAP + arch::cycles() - core.entered.load(Ordering::Relaxed);
         let reason = core.reason.load(Ordering::Relaxed);
         note(&core.whole, &core.whole_reason, length, reason);
+        let mode = core.mode.load(Ordering::Relaxed) as usize;
+        raise(&core.by_mode[mode][0], length);
     }
 }
 
@@ -83,12 +115,19 @@ pub fn locked() -> u64 {
 }
 
 /// The locks that were taken at `since` are about to be released.
-pub fn released(me: CoreId, since: u64) {
+pub fn released(k: &Kernel<'_>, since: u64) {
     if TRACK_MASKED {
-        let core = &CORES[me.index()];
+        let core = &CORES[k.me().index()];
+        if core.entered.load(Ordering::Relaxed) == 0 {
+            // The start, which nobody waits for.
+            return;
+        }
         let reason = core.reason.load(Ordering::Relaxed);
         let length = arch::cycles() - since;
         note(&core.held, &core.held_reason, length, reason);
+        let mode = Mode::of(k);
+        raise(&core.mode, mode as u64);
+        raise(&core.by_mode[mode as usize][1], length);
     }
 }
 
@@ -122,6 +161,14 @@ pub fn longest(core: CoreId) -> Longest {
     }
 }
 
+/// The longest stretches of all cores by mode, whole ones and with locks held, since the start: no reset ends it.
+pub fn longest_by_mode(mode: Mode) -> [u64; 2] {
+    [0, 1].map(|kind| {
+        let of_core = |core: &Stretches| core.by_mode[mode as usize][kind].load(Ordering::Relaxed);
+        CORES.iter().map(of_core).max().unwrap_or(0)
+    })
+}
+
 /// Measures anew on all cores. The entries that are under way count.
 pub fn reset() {
     for core in &CORES {
@@ -148,8 +195,16 @@ pub fn describe(reason: u64) -> (&'static str, u64, u64) {
 }
 
 fn note(longest: &AtomicU64, its_reason: &AtomicU64, length: u64, reason: u64) {
-    if length > longest.load(Ordering::Relaxed) {
-        longest.store(length, Ordering::Relaxed);
+    if raise(longest, length) {
         its_reason.store(reason, Ordering::Relaxed);
     }
+}
+
+/// Whether the value is now another one.
+fn raise(value: &AtomicU64, to: u64) -> bool {
+    let more = to > value.load(Ordering::Relaxed);
+    if more {
+        value.store(to, Ordering::Relaxed);
+    }
+    more
 }

@@ -13,7 +13,7 @@ use crate::{
     cap::{Cap, RawCap},
     config, cspace,
     fault::{Fault, LookupFailure, SysError},
-    invoke::{self, Args, Failure, Leave, Outcome, Results},
+    invoke::{self, Args, Failure, Leave, Results},
     ipc::{
         self,
         endpoint::{self, Send},
@@ -25,39 +25,28 @@ use crate::{
 };
 
 /// How the capability of a send phase is invoked.
-#[derive(Clone, Copy)]
-struct Mode {
-    call: bool,
-    blocking: bool,
-    can_donate: bool,
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Call,
+    Send,
+    NBSend,
     /// The first half of a combined call: failures are silent, and few objects may be invoked.
-    first_phase: bool,
+    First,
 }
 
-const CALL: Mode = Mode {
-    call: true,
-    blocking: true,
-    can_donate: true,
-    first_phase: false,
-};
-const SEND: Mode = Mode {
-    call: false,
-    blocking: true,
-    can_donate: false,
-    first_phase: false,
-};
-const NB_SEND: Mode = Mode {
-    call: false,
-    blocking: false,
-    can_donate: false,
-    first_phase: false,
-};
-const FIRST: Mode = Mode {
-    call: false,
-    blocking: false,
-    can_donate: true,
-    first_phase: true,
-};
+impl Mode {
+    fn is_call(self) -> bool {
+        self == Self::Call
+    }
+
+    fn is_blocking(self) -> bool {
+        matches!(self, Self::Call | Self::Send)
+    }
+
+    fn can_donate(self) -> bool {
+        matches!(self, Self::Call | Self::First)
+    }
+}
 
 /// Does the system call of the current thread.
 pub fn handle(k: &mut Kernel<'_>, caller: TcbRef, syscall: Syscall) -> Result<(), Leave> {
@@ -70,16 +59,31 @@ pub fn handle(k: &mut Kernel<'_>, caller: TcbRef, syscall: Syscall) -> Result<()
     let x = &k.get(caller.context()).x;
     let (dest, reply, other) = (x[0], x[6], x[8]);
     let (invoked, mode) = match syscall {
-        Syscall::Call => (dest, CALL),
-        Syscall::Send => (dest, SEND),
-        Syscall::NBSend => (dest, NB_SEND),
-        Syscall::ReplyRecv | Syscall::NBSendWait => (reply, FIRST),
-        Syscall::NBSendRecv => (other, FIRST),
-        Syscall::Recv => return Ok(receive_phase(k, caller, dest, Some(reply), true)),
-        Syscall::NBRecv => return Ok(receive_phase(k, caller, dest, Some(reply), false)),
-        Syscall::Wait => return Ok(receive_phase(k, caller, dest, None, true)),
-        Syscall::NBWait => return Ok(receive_phase(k, caller, dest, None, false)),
-        Syscall::Yield => return Ok(sched::time::yield_slice(k)),
+        Syscall::Call => (dest, Mode::Call),
+        Syscall::Send => (dest, Mode::Send),
+        Syscall::NBSend => (dest, Mode::NBSend),
+        Syscall::ReplyRecv | Syscall::NBSendWait => (reply, Mode::First),
+        Syscall::NBSendRecv => (other, Mode::First),
+        Syscall::Recv => {
+            receive_phase(k, caller, dest, Some(reply), true);
+            return Ok(());
+        }
+        Syscall::NBRecv => {
+            receive_phase(k, caller, dest, Some(reply), false);
+            return Ok(());
+        }
+        Syscall::Wait => {
+            receive_phase(k, caller, dest, None, true);
+            return Ok(());
+        }
+        Syscall::NBWait => {
+            receive_phase(k, caller, dest, None, false);
+            return Ok(());
+        }
+        Syscall::Yield => {
+            sched::time::yield_slice(k);
+            return Ok(());
+        }
     };
     send_phase(k, caller, invoked, mode, progress)?;
     match syscall {
@@ -129,7 +133,7 @@ fn send_phase(
         length,
         buffer,
         extra,
-        first_phase: mode.first_phase,
+        first_phase: mode == Mode::First,
         progress,
     };
     invoke(k, &args, mode)
@@ -144,7 +148,7 @@ fn unresolved(
     address: u64,
     failure: LookupFailure,
 ) {
-    if mode.blocking {
+    if mode.is_blocking() {
         ipc::fault::raise(
             k,
             caller,
@@ -159,100 +163,15 @@ fn unresolved(
 
 /// Invokes whatever the capability names.
 fn invoke(k: &mut Kernel<'_>, args: &Args, mode: Mode) -> Result<(), Leave> {
-    let cap = k.get(args.slot).raw();
-    let is_message = matches!(
-        cap.type_number(),
-        t::NULL | t::ZOMBIE | t::ENDPOINT | t::NOTIFICATION | t::REPLY
-    );
-    if is_message {
-        send(k, args.caller, cap, mode)
-    } else {
-        invoke_object(k, args, cap, mode)
-    }
-}
-
-/// What is no method of a kernel object: a message, a signal, an answer or a mistake.
-fn send(k: &mut Kernel<'_>, caller: TcbRef, cap: RawCap, mode: Mode) -> Result<(), Leave> {
-    match cap.decode() {
-        Cap::Endpoint {
-            endpoint,
-            badge,
-            rights,
-        } if rights.contains(CapRights::WRITE) => {
-            let how = Send {
-                blocking: mode.blocking,
-                call: mode.call,
-                can_donate: mode.can_donate,
-                badge,
-                can_grant: rights.contains(CapRights::GRANT),
-                can_grant_reply: rights.contains(CapRights::GRANT_REPLY),
-            };
-            endpoint::send(k, caller, endpoint, how);
-        }
-        Cap::Notification {
-            notification,
-            badge,
-            rights,
-        } if rights.contains(CapRights::WRITE) => {
-            ipc::notification::signal(k, notification, badge);
-            if mode.call {
-                answer(k, caller, 0, &[]);
-            }
-        }
-        Cap::Reply { reply, can_grant } => {
-            stop::ensure_reply_usable(k, reply)?;
-            ipc::reply::send(k, caller, reply, can_grant);
-            if mode.call {
-                answer(k, caller, 0, &[]);
-            }
-        }
-        _ => {
-            if mode.call {
-                fail(k, caller, SysError::InvalidCapability(0));
-            }
-        }
-    }
-    Ok(())
-}
-
-fn invoke_object(k: &mut Kernel<'_>, args: &Args, cap: RawCap, mode: Mode) -> Result<(), Leave> {
     let caller = args.caller;
+    let cap = k.get(args.slot).raw();
     k.get_mut(caller).state = ThreadState::Restart;
-    let outcome = dispatch(k, args, cap);
-    // The invocation may have stopped, or even deleted, the thread that made it.
-    let goes_on = k.get(caller).state == ThreadState::Restart;
-    match outcome {
-        Ok(results) => {
-            if goes_on {
-                k.get_mut(caller).state = ThreadState::Running;
-                if mode.call {
-                    finish(k, caller, &results);
-                }
-            }
-            Ok(())
-        }
-        Err(Failure::Error(error)) => {
-            k.get_mut(caller).state = ThreadState::Running;
-            if mode.call {
-                fail(k, caller, error);
-            }
-            Ok(())
-        }
-        Err(Failure::Leave(leave)) => Err(leave),
-    }
-}
-
-#[inline(always)]
-fn dispatch(k: &mut Kernel<'_>, args: &Args, cap: RawCap) -> Outcome {
-    let kind = cap.type_number();
-    let may_not_be_first = matches!(
-        kind,
+    let outcome = match cap.type_number() {
         t::THREAD | t::DOMAIN | t::CNODE | t::SCHED_CONTROL | t::SCHED_CONTEXT
-    );
-    if args.first_phase && may_not_be_first {
-        return Err(SysError::InvalidCapability(0).into());
-    }
-    match kind {
+            if args.first_phase =>
+        {
+            Err(SysError::InvalidCapability(0).into())
+        }
         t::UNTYPED => invoke::untyped::invoke(k, args, cap.decode()),
         t::CNODE => invoke::cnode::invoke(k, args),
         t::THREAD => invoke::tcb::invoke(k, args, cap.decode()),
@@ -266,8 +185,76 @@ fn dispatch(k: &mut Kernel<'_>, args: &Args, cap: RawCap) -> Outcome {
             invoke::irq::invoke(k, args, cap.decode())
         }
         t::DOMAIN => invoke::domain::invoke(k, args),
-        _ => unreachable!("not a kernel object's method"),
+        _ => {
+            k.get_mut(caller).state = ThreadState::Running;
+            return send(k, caller, cap, mode);
+        }
+    };
+    // The invocation may have stopped, or even deleted, the thread that made it.
+    let goes_on = k.get(caller).state == ThreadState::Restart;
+    match outcome {
+        Ok(results) => {
+            if goes_on {
+                k.get_mut(caller).state = ThreadState::Running;
+                if mode.is_call() {
+                    finish(k, caller, &results);
+                }
+            }
+            Ok(())
+        }
+        Err(Failure::Error(error)) => {
+            k.get_mut(caller).state = ThreadState::Running;
+            if mode.is_call() {
+                fail(k, caller, error);
+            }
+            Ok(())
+        }
+        Err(Failure::Leave(leave)) => Err(leave),
     }
+}
+
+/// What is no method of a kernel object: a message, a signal, an answer or a mistake.
+fn send(k: &mut Kernel<'_>, caller: TcbRef, cap: RawCap, mode: Mode) -> Result<(), Leave> {
+    match cap.decode() {
+        Cap::Endpoint {
+            endpoint,
+            badge,
+            rights,
+        } if rights.contains(CapRights::WRITE) => {
+            let how = Send {
+                blocking: mode.is_blocking(),
+                call: mode.is_call(),
+                can_donate: mode.can_donate(),
+                badge,
+                can_grant: rights.contains(CapRights::GRANT),
+                can_grant_reply: rights.contains(CapRights::GRANT_REPLY),
+            };
+            endpoint::send(k, caller, endpoint, how);
+        }
+        Cap::Notification {
+            notification,
+            badge,
+            rights,
+        } if rights.contains(CapRights::WRITE) => {
+            ipc::notification::signal(k, notification, badge);
+            if mode.is_call() {
+                answer(k, caller, 0, &[]);
+            }
+        }
+        Cap::Reply { reply, can_grant } => {
+            stop::ensure_reply_usable(k, reply)?;
+            ipc::reply::send(k, caller, reply, can_grant);
+            if mode.is_call() {
+                answer(k, caller, 0, &[]);
+            }
+        }
+        _ => {
+            if mode.is_call() {
+                fail(k, caller, SysError::InvalidCapability(0));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Answers a Call of a kernel object.
@@ -365,7 +352,7 @@ pub fn is_debug_call(number: i64) -> bool {
         d::HALT | d::CAP_IDENTIFY | d::SNAPSHOT | d::NAME_THREAD => config::DEBUG_BUILD,
         d::SEND_IPI | d::GET_THREAD_AFFINITY => config::DEBUG_BUILD && config::SMP,
         d::BENCHMARK_RESET_LOG => config::TRACK_MASKED || config::BENCH_COUNTERS,
-        d::BENCHMARK_FINALIZE_LOG => config::TRACK_MASKED,
+        d::BENCHMARK_FINALIZE_LOG | d::BENCHMARK_MODES => config::TRACK_MASKED,
         d::BENCHMARK_COUNTERS => config::BENCH_COUNTERS,
         _ => false,
     }

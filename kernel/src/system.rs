@@ -24,7 +24,9 @@ pub enum Action {
     Switch(TcbRef),
 }
 
-/// What core c has: read and written under `L[c]` only.
+/// What core c has: read and written under `L[c]` only. It shares no cache line with anything else, nor a pair of lines
+/// that may be fetched together.
+#[repr(align(128))]
 pub struct Core {
     pub ready: ReadyQueues<TcbRef>,
     pub release: ReleaseQueue<TcbRef>,
@@ -78,7 +80,7 @@ impl Core {
 }
 
 /// What other cores may look at with no lock.
-#[repr(align(64))]
+#[repr(align(128))]
 pub struct CoreFlags {
     /// Set by the core before it queues for its lock, cleared under the lock just before the last release: while it
     /// is set the core will see `pending` and `hold` without a doorbell.
@@ -95,6 +97,7 @@ pub struct AsidTable {
 }
 
 /// Structure that belongs to no core: written with all locks held, read under any.
+#[repr(align(128))]
 pub struct Shared {
     pub irqs: IrqTable,
     pub asids: AsidTable,
@@ -106,7 +109,8 @@ pub struct Shared {
     pub debug_threads: Option<TcbRef>,
 }
 
-/// The kernel's state.
+/// The kernel's state. The locks come first: `cargo xtask bench --scaling` finds them there.
+#[repr(C)]
 pub struct System {
     pub(crate) locks: [TicketLock; MAX_NUM_NODES],
     /// Held by the core that makes others park.

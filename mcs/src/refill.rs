@@ -96,6 +96,7 @@ impl RefillState {
     }
 
     /// Ring index of the `position`th refill from the head.
+    #[inline]
     const fn index(&self, position: u32) -> usize {
         // Both are below max, which is at most u32::MAX; the sum is taken in 64 bits.
         let index = self.head as u64 + position as u64;
@@ -119,7 +120,7 @@ impl<'a> RefillsRef<'a> {
         if self.state.count == 0 {
             Refill::default()
         } else {
-            self.at(0)
+            self.ring[self.state.head as usize]
         }
     }
 
@@ -174,10 +175,6 @@ impl<'a> RefillsRef<'a> {
                 .zip(self.iter().skip(1))
                 .all(|(earlier, later)| earlier.end() <= later.time);
         shape && ordered && self.head().amount >= limits.min_budget
-    }
-
-    fn at(&self, position: u32) -> Refill {
-        self.ring[self.state.index(position)]
     }
 }
 

@@ -154,6 +154,29 @@ pub(crate) fn root_tasks_with(
     .run(workspace)
 }
 
+/// Where the root tasks of a package are once they are built.
+pub(crate) fn root_tasks_directory(
+    workspace: &Workspace,
+    package: &str,
+    profile: Profile,
+) -> PathBuf {
+    let target = workspace.target.join(target_of(package));
+    target.join(profile.directory())
+}
+
+/// Builds the emulator's plugin that writes down the kernel's accesses to memory, for this machine.
+pub(crate) fn memtrace(workspace: &Workspace) -> Result<PathBuf> {
+    let status = workspace
+        .cargo("build")
+        .args(["--package", "tern-memtrace", "--release"])
+        .status()
+        .running("cargo")?;
+    if !status.success() {
+        return Err(Failure::new("cannot build tern-memtrace"));
+    }
+    Ok(workspace.target.join("release/libtern_memtrace.so"))
+}
+
 /// One `cargo build`.
 struct Build<'a> {
     package: &'a str,

@@ -148,6 +148,8 @@ pub(crate) struct Hostile {
 pub(crate) struct Sim {
     /// For the simulation itself.
     pub(crate) arguments: Vec<String>,
+    /// How its kernel is configured, beside what it always is.
+    pub(crate) config: Vec<String>,
     /// Work through the long series until so many steps are done.
     pub(crate) total: Option<u64>,
     pub(crate) restart: bool,
@@ -178,16 +180,28 @@ pub(crate) struct Mutants {
     pub(crate) seconds: Option<u64>,
 }
 
+/// Which locks an entry of the kernel takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Locks {
+    /// Those of the cores whose objects it touches.
+    #[default]
+    Default,
+    /// All, as under one big lock.
+    All,
+}
+
 /// What is shown of the figures, and where else they go.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bench {
     pub(crate) filter: Option<String>,
     pub(crate) cores: Option<u32>,
+    pub(crate) locks: Locks,
     pub(crate) json: Option<PathBuf>,
     pub(crate) compare: Option<PathBuf>,
     pub(crate) check: bool,
     pub(crate) doc: bool,
     pub(crate) profile: bool,
+    pub(crate) scaling: bool,
 }
 
 /// Which targets, and what to do with them.
@@ -281,10 +295,12 @@ struct Options {
     calls: Option<u64>,
     real_time: bool,
     json: Option<PathBuf>,
+    locks: Locks,
     compare: Option<PathBuf>,
     check: bool,
     doc: bool,
     profile: bool,
+    scaling: bool,
     minimise: bool,
     repeat: Option<PathBuf>,
 }
@@ -308,12 +324,17 @@ fn allowed(topic: Topic) -> (&'static [&'static str], usize) {
         ),
         Topic::Test => (&["release", "config", "jobs", "list"], 2),
         Topic::Conformance => (&["jobs"], 0),
-        Topic::Bench => (&["cores", "json", "compare", "check", "doc", "profile"], 1),
+        Topic::Bench => (
+            &[
+                "cores", "locks", "json", "compare", "check", "doc", "profile", "scaling",
+            ],
+            1,
+        ),
         Topic::Matrix => (&["smoke", "restart", "jobs", "timeout"], 1),
         Topic::Sim => (
             &[
-                "seed", "seeds", "cores", "steps", "seconds", "trace", "no-model", "total",
-                "restart", "resume",
+                "seed", "seeds", "cores", "steps", "seconds", "trace", "no-model", "config",
+                "total", "restart", "resume",
             ],
             0,
         ),
@@ -353,6 +374,7 @@ impl Sim {
             "total" => self.total = Some(large_number(name, parser)?),
             "restart" => self.restart = true,
             "resume" => self.resume = true,
+            "config" => self.config.push(parser.value()?.string()?),
             _ => {
                 self.arguments.push(format!("--{name}"));
                 if !["trace", "no-model"].contains(&name) {
@@ -371,6 +393,9 @@ impl Sim {
                 "--total runs a series of its own, without {}",
                 self.arguments[0]
             ))),
+            Some(_) if !self.config.is_empty() => Err(Failure::usage(
+                "--total runs a series of its own, without --config",
+            )),
             None if self.restart || self.resume => {
                 Err(Failure::usage("--restart and --resume go with --total"))
             }
@@ -458,9 +483,18 @@ impl Options {
             "real-time" => self.real_time = true,
             "json" => self.json = Some(parser.value()?.into()),
             "compare" => self.compare = Some(parser.value()?.into()),
+            "locks" => {
+                let name = parser.value()?.string()?;
+                self.locks = match name.as_str() {
+                    "default" => Locks::Default,
+                    "all" => Locks::All,
+                    _ => return Err(unknown("way to lock", &name, ["default", "all"])),
+                };
+            }
             "check" => self.check = true,
             "doc" => self.doc = true,
             "profile" => self.profile = true,
+            "scaling" => self.scaling = true,
             "list" => self.list = true,
             "minimise" => self.minimise = true,
             "repeat" => self.repeat = Some(parser.value()?.into()),
@@ -526,11 +560,13 @@ impl Options {
             Topic::Bench => Command::Bench(Bench {
                 filter: self.words.into_iter().next(),
                 cores: self.machine.cores,
+                locks: self.locks,
                 json: self.json,
                 compare: self.compare,
                 check: self.check,
                 doc: self.doc,
                 profile: self.profile,
+                scaling: self.scaling,
             }),
             Topic::Matrix => Command::Matrix(Matrix {
                 example: self.words.into_iter().next(),
@@ -697,18 +733,24 @@ mod tests {
 
     #[test]
     fn bench_takes_every_option() {
-        let line = "bench call --cores 4 --json a --compare b --check --doc --profile";
+        let line = "bench call --cores 4 --locks all --json a --compare b --check --doc --profile --scaling";
         let expected = Bench {
             filter: Some("call".into()),
             cores: Some(4),
+            locks: Locks::All,
             json: Some("a".into()),
             compare: Some("b".into()),
             check: true,
             doc: true,
             profile: true,
+            scaling: true,
         };
         assert_eq!(parse_line(line).unwrap(), Command::Bench(expected));
-        assert!(mistake("bench --locks all").contains("--compare"));
+        assert_eq!(
+            parse_line("bench --locks default").unwrap(),
+            Command::Bench(Bench::default())
+        );
+        assert!(mistake("bench --locks some").contains("default, all"));
     }
 
     #[test]
@@ -724,6 +766,11 @@ mod tests {
             ["--seed", "3", "--trace"]
         );
         assert!(mistake("sim --total 1e9 --seed 1").contains("without --seed"));
+        assert_eq!(
+            sim("sim --config FASTPATH=false").config,
+            ["FASTPATH=false"]
+        );
+        assert!(mistake("sim --total 1e9 --config FASTPATH=false").contains("without --config"));
         assert!(mistake("sim --resume").contains("--total"));
         for wrong in ["e9", "1e", "1.5e9", "1e30"] {
             assert!(

@@ -158,12 +158,20 @@ pub(crate) fn simulate(workspace: &Workspace, options: &cli::Sim) -> Result<()> 
     if let Some(total) = options.total {
         return long::run(workspace, options, total);
     }
+    // Only what is asked for: the rest is the simulation's own, or the kernel's defaults.
+    KernelConfig::read(&workspace.root)?.with(&options.config)?;
+    let given = options.config.iter().filter_map(|it| it.split_once('='));
+    let given = given.map(|(key, value)| (format!("TERN_{key}"), value));
     let mut cargo = workspace.cargo("run");
     cargo
         .args(["--profile", "sim", "--package", "tern-sim"])
         .envs(SIM_CONFIG)
+        .envs(given)
         .arg("--")
         .args(&options.arguments);
+    for setting in &options.config {
+        cargo.args(["--config", setting]);
+    }
     let status = cargo.status().running("cargo run")?;
     match status.code() {
         Some(0) => Ok(()),

@@ -146,11 +146,15 @@ figures beside the project's aims and seL4's. Everything is measured each time, 
 FILTER is a part of the names of the figures to print. docs/performance.md says what each means.
 
     --cores N            measure on one machine, with this number of cores
+    --locks all          a kernel whose entries take all locks, as under one big lock; default: the ordinary one
     --json FILE          write the figures into a file too, all of them
     --compare FILE       print what has changed against a file that --json wrote
     --check              fail if a figure is above its aim; else that is only said
     --doc                write the tables of docs/performance.md
-    --profile            where the instructions of one figure go, by function; FILTER is its whole name";
+    --profile            where the instructions of one figure go, by function; FILTER is its whole name
+    --scaling            the same work on 1, 2, 4 and 8 cores at once, for both ways to lock: what they wait for, which
+                         cache lines travel, what follows for more cores; and what 2 cores do in the time of one, for
+                         which the host has to be quiet. Fails if something waits or travels, or if that is too little";
 
 const MATRIX: &str = "\
 cargo xtask matrix [EXAMPLE] [--smoke] [--restart] [--jobs N] [--timeout SECONDS]
@@ -178,6 +182,7 @@ seed. When one goes wrong, the command that repeats it is printed, and the decis
     --seconds S    begin no further run after this time
     --trace        print every decision
     --no-model     do not compare with the sequential model: twice as fast
+    --config K=V   configure the kernel, as FASTPATH=false: without short cuts
 
     --total N      work through a fixed series, all kinds of runs on all numbers of cores, until N steps are done (such
                    as 1e9). Progress is saved all the time in target/tern/sim-long, and a run that was interrupted

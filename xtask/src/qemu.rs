@@ -112,7 +112,8 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    fn arguments(&self) -> Vec<String> {
+    /// QEMU's arguments for it.
+    pub(crate) fn arguments(&self) -> Vec<String> {
         let ranges: Vec<String> = self
             .addresses
             .iter()
@@ -140,22 +141,34 @@ pub(crate) fn run(
     limits: &Limits,
     console: Console,
 ) -> Result<Finished> {
-    run_traced(machine, boot, limits, console, None)
+    run_with(machine, boot, limits, console, Extras::default())
 }
 
-/// The same, with a trace.
-pub(crate) fn run_traced(
+/// What is called with QEMU's process and a line.
+type Lines<'a> = Box<dyn FnMut(u32, &str) + 'a>;
+
+/// What else a run may have.
+#[derive(Default)]
+pub(crate) struct Extras<'a> {
+    /// Arguments of QEMU's.
+    pub(crate) arguments: Vec<String>,
+    /// Is told QEMU's process and each line of the console, as soon as it is complete.
+    pub(crate) lines: Option<Lines<'a>>,
+}
+
+/// The same, with more.
+pub(crate) fn run_with<'a>(
     machine: &Machine,
     boot: &Boot,
-    limits: &Limits,
+    limits: &'a Limits,
     console: Console,
-    trace: Option<&Trace>,
+    extras: Extras<'a>,
 ) -> Result<Finished> {
     let mut command = guarded_qemu();
     command
         .args(machine.arguments())
         .args(boot.arguments())
-        .args(trace.map_or(Vec::new(), Trace::arguments))
+        .args(extras.arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -166,7 +179,10 @@ pub(crate) fn run_traced(
     let (sender, events) = channel();
     forward(stdout, sender.clone(), Event::Console);
     forward(stderr, sender, Event::Complaint);
-    Watch::new(limits, console).follow(&mut qemu, &events)
+    let process = qemu.0.id();
+    let mut watch = Watch::new(limits, console);
+    watch.lines = extras.lines.map(|lines| (process, lines));
+    watch.follow(&mut qemu, &events)
 }
 
 /// Starts QEMU for a debugger and waits for it without any limit.
@@ -268,6 +284,7 @@ struct Watch<'a> {
     complaints: Vec<u8>,
     panicked: Option<Instant>,
     found: Option<Instant>,
+    lines: Option<(u32, Lines<'a>)>,
 }
 
 impl<'a> Watch<'a> {
@@ -281,6 +298,7 @@ impl<'a> Watch<'a> {
             complaints: Vec::new(),
             panicked: None,
             found: None,
+            lines: None,
         }
     }
 
@@ -374,6 +392,9 @@ impl<'a> Watch<'a> {
             self.line.extend_from_slice(piece);
             self.look_at_line();
             if piece.ends_with(b"\n") || self.line.len() > LINE_LIMIT {
+                if let Some((process, lines)) = &mut self.lines {
+                    lines(*process, String::from_utf8_lossy(&self.line).trim_end());
+                }
                 self.line.clear();
             }
         }
@@ -429,6 +450,20 @@ mod tests {
         }
         let log = String::from_utf8(watch.log).unwrap();
         (watch.found.is_some(), watch.panicked.is_some(), log)
+    }
+
+    #[test]
+    fn whole_lines_are_passed_on() {
+        let limits = Limits::default();
+        let mut seen = Vec::new();
+        let lines = |process: u32, line: &str| seen.push(format!("{process}: {line}"));
+        let mut watch = Watch::new(&limits, Console::Quiet);
+        watch.lines = Some((7, Box::new(lines)));
+        for piece in ["begin ca", "ll 1\r\nrate", " call\nrest"] {
+            watch.console_bytes(piece.as_bytes()).unwrap();
+        }
+        drop(watch);
+        assert_eq!(seen, ["7: begin call 1", "7: rate call"]);
     }
 
     #[test]

@@ -236,6 +236,9 @@ pub fn this_core() -> CoreId {
     with(|hardware| hardware.this_core())
 }
 
+/// Here the trap's caller goes on.
+pub fn return_to_user() {}
+
 pub fn set_current_context(context: Option<ObjRef<Context>>) {
     with(|hardware| hardware.set_current_context(context));
 }

@@ -24,9 +24,9 @@ pub use machine::{
     clear_to_poc, completion_barrier, copy_memory, counter, counter_frequency, cycles,
     device_barrier, halt, interleave, interrupt_pending, invalidate_asid, invalidate_page,
     invalidate_to_poc, invalidation_barrier, load_fpu, load_user_root, physical_address_bits,
-    publish, ring, save_fpu, send_event, set_current_context, set_timer, stack_peak, table_barrier,
-    this_core, to_physical, to_virtual, unify_instruction, wait_for_event, wait_for_interrupt,
-    wait_until_equal,
+    publish, return_to_user, ring, save_fpu, send_event, set_current_context, set_timer,
+    stack_peak, table_barrier, this_core, to_physical, to_virtual, unify_instruction,
+    wait_for_event, wait_for_interrupt, wait_until_equal,
 };
 
 #[cfg(target_os = "none")]

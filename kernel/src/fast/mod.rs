@@ -23,12 +23,14 @@ use crate::{
     cspace,
     entry::{self, Cause},
     fault::Fault,
-    masked,
+    irq, masked,
     object::{Progress, TcbRef},
+    syscall,
     types::CoreId,
+    vspace,
 };
 
-/// Whose registers the trap exit loads.
+/// Whose registers the trap exit loads, where it has not done so by now.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// The same thread's: nothing but its general-purpose registers has changed, of these at most x0 to x18.
@@ -48,14 +50,53 @@ pub fn syscall(me: CoreId) -> Exit {
 
 /// A fault of the thread that runs on this core.
 pub fn exception(me: CoreId, cause: Cause) {
-    match cause {
-        Cause::UserException { syndrome } => {
-            enter(me, cause, |k, caller, entered| {
-                message::fault(k, caller, Fault::UserException { syndrome }, entered)
-            });
+    enter(me, cause, |k, caller, entered| {
+        let fault = match cause {
+            Cause::UserException { syndrome } => Fault::UserException { syndrome },
+            Cause::DataAbort { address, syndrome } => Fault::Vm {
+                address,
+                instruction: false,
+                syndrome,
+            },
+            Cause::InstructionAbort { address, syndrome } => Fault::Vm {
+                address,
+                instruction: true,
+                syndrome,
+            },
+            Cause::FpuAccess | Cause::Syscall | Cause::Interrupt => return None,
+        };
+        if let Fault::Vm {
+            address, syndrome, ..
+        } = fault
+            && vspace::is_fault_outdated(k, caller, address, syndrome)
+        {
+            return None;
         }
-        _ => entry::enter(me, cause),
+        message::fault(k, caller, fault, entered)
+    });
+}
+
+/// An interrupt while a thread runs on this core.
+pub fn interrupt(me: CoreId) {
+    if !FASTPATH {
+        return entry::enter(me, Cause::Interrupt);
     }
+    masked::begin(me);
+    let interrupt = irq::acknowledge(me);
+    let Some(mut k) = Kernel::try_lock_own(me) else {
+        return entry::enter_acknowledged(me, Cause::Interrupt, interrupt);
+    };
+    let entered = arch::counter();
+    if let Some(intid) = interrupt
+        && let Some(current) = undisturbed(&k, entered)
+        && notification::interrupt(&mut k, current, intid, entered).is_some()
+    {
+        entry::count(&k);
+        k.release_quietly();
+        masked::end(me);
+        return;
+    }
+    entry::enter_locked(k, Cause::Interrupt, interrupt, entered);
 }
 
 #[inline(always)]
@@ -66,19 +107,23 @@ fn enter(
 ) -> Exit {
     if FASTPATH {
         masked::begin(me);
-        let entered = arch::counter();
         if let Some(mut k) = Kernel::try_lock_own(me) {
+            // Under the lock, so that it is not earlier than what other cores have written there.
+            let entered = arch::counter();
             if let Some(caller) = undisturbed(&k, entered)
                 && let Some(exit) = attempt(&mut k, caller, entered)
             {
-                k.release();
+                entry::count(&k);
+                k.release_quietly();
                 masked::end(me);
-                if exit == Exit::Idle {
-                    entry::idle(me);
+                match exit {
+                    Exit::Same => {}
+                    Exit::Any => arch::return_to_user(),
+                    Exit::Idle => entry::idle(me),
                 }
                 return exit;
             }
-            entry::enter_locked(k, cause, entered);
+            entry::enter_locked(k, cause, None, entered);
             return Exit::Any;
         }
     }
@@ -103,7 +148,10 @@ fn attempt(k: &mut Kernel<'_>, caller: TcbRef, entered: u64) -> Short {
     let number = x[7] as i64;
     let info = MessageInfo(x[1]);
     let (dest, reply) = (x[0], x[6]);
-    match Syscall::from_number(number)? {
+    let Some(call) = Syscall::from_number(number) else {
+        return unknown(k, caller, x[7], entered);
+    };
+    match call {
         Syscall::Call => {
             let cap = send_cap(k, caller, dest, info)?;
             message::call(k, caller, cap, info, entered).or_else(|| plain::call(k, caller, cap))
@@ -136,6 +184,15 @@ fn attempt(k: &mut Kernel<'_>, caller: TcbRef, entered: u64) -> Short {
         Syscall::Yield => Some(plain::yield_slice(k, caller, entered)),
         Syscall::NBSendRecv | Syscall::NBSendWait => None,
     }
+}
+
+/// A number that is no system call's.
+#[inline(never)]
+fn unknown(k: &mut Kernel<'_>, caller: TcbRef, number: u64, entered: u64) -> Short {
+    if syscall::is_debug_call(number as i64) {
+        return None;
+    }
+    message::fault(k, caller, Fault::UnknownSyscall { number }, entered)
 }
 
 /// The capability that a message without capabilities is sent by.

@@ -7,6 +7,7 @@ use crate::{
     access::Kernel,
     cap::RawCap,
     ipc::WaitQueue,
+    irq,
     object::{NotificationRef, NotificationState, Progress, TcbRef, ThreadState},
     sched,
 };
@@ -14,7 +15,28 @@ use crate::{
 #[inline(always)]
 pub(super) fn signal(k: &mut Kernel<'_>, current: TcbRef, cap: RawCap, entered: u64) -> Short {
     let (notification, badge, rights) = cap.as_notification()?;
-    if !rights.contains(CapRights::WRITE) || !reach(k, |k| k.get(notification).home()) {
+    if !rights.contains(CapRights::WRITE) {
+        return None;
+    }
+    tell(k, current, notification, badge, entered)
+}
+
+/// An interrupt that has a handler.
+#[inline(always)]
+pub(super) fn interrupt(k: &mut Kernel<'_>, current: TcbRef, intid: u32, entered: u64) -> Short {
+    let (notification, badge) = irq::notification_of(k, intid)?;
+    tell(k, current, notification, badge, entered)
+}
+
+#[inline(always)]
+fn tell(
+    k: &mut Kernel<'_>,
+    current: TcbRef,
+    notification: NotificationRef,
+    badge: u64,
+    entered: u64,
+) -> Short {
+    if !reach(k, |k| k.get(notification).home()) {
         return None;
     }
     let this = k.get(notification);

@@ -22,7 +22,23 @@ pub(super) fn send(cap: RawCap) -> Short {
 #[inline(always)]
 pub(super) fn yield_slice(k: &mut Kernel<'_>, caller: TcbRef, entered: u64) -> Exit {
     sched::time::stamp_at(k, entered);
-    sched::time::yield_slice(k);
+    if sched::time::begin_slice(k) {
+        // The new slice can begin at once: those of the same priority go first.
+        let priority = k.get(caller).priority;
+        let Some((_, next)) = k
+            .this()
+            .ready
+            .highest()
+            .filter(|&(best, _)| best == priority)
+        else {
+            sched::time::program_timer(k);
+            return Exit::Same;
+        };
+        sched::enqueue_back(k, caller);
+        sched::switch_to(k, Some(next));
+        return Exit::Any;
+    }
+    sched::time::make_room(k);
     sched::schedule(k);
     match k.this().current {
         None => Exit::Idle,

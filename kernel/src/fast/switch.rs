@@ -69,7 +69,7 @@ pub(super) fn lend_core(k: &mut Kernel<'_>, from: TcbRef, to: TcbRef) {
 pub(super) fn compete(k: &mut Kernel<'_>, current: TcbRef, woken: TcbRef, turn: bool) -> Exit {
     let (running, priority) = (k.get(current).priority, k.get(woken).priority);
     if priority > running {
-        sched::enqueue_front(k, current);
+        sched::enqueue_running(k, current);
         sched::switch_to(k, Some(woken));
         return Exit::Any;
     }

@@ -149,7 +149,12 @@ pub fn receive(
         match reply {
             Some(reply) if can_grant || can_grant_reply => {
                 let can_donate = !matches!(fault, Fault::Timeout { .. });
+                let is_passive = k.get(receiver).sc.is_none();
                 reply::push(k, sender, receiver, reply, can_donate);
+                if is_passive && let Some(lent) = k.get(receiver).sc {
+                    // What the sender left of it may not be due yet.
+                    sched::context::resume(k, lent);
+                }
             }
             _ => k.get_mut(sender).state = ThreadState::Inactive,
         }

@@ -156,6 +156,16 @@ impl Notification {
         unpack(self.head.get(), self.tail.get())
     }
 
+    /// The first thread that waits, if any does.
+    #[inline(always)]
+    pub fn waiter(&self) -> Option<TcbRef> {
+        let head = self.head.get();
+        if head & STATE_MASK != 1 << HOME_BITS {
+            return None;
+        }
+        TcbRef::from_address_opt((head & ADDRESS_MASK) as usize)
+    }
+
     /// Stores the queue of waiting threads; an empty one makes the notification idle.
     pub fn set_queue(&self, queue: WaitQueue, home: CoreId) {
         let state = if queue.is_empty() { 0 } else { 1 };

@@ -100,6 +100,12 @@ impl<T: Object> ObjRef<T> {
 }
 
 impl SlotRef {
+    /// The slot at `index` in the table that begins here. Tables are aligned to their size.
+    #[inline(always)]
+    pub fn in_table(self, index: usize) -> Self {
+        self.part(index * size_of::<crate::cap::Slot>())
+    }
+
     /// The slot `index` places after this one in its table.
     #[inline]
     pub fn nth(self, index: usize) -> Self {

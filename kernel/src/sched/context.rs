@@ -11,21 +11,22 @@ use crate::{
     types::CoreId,
 };
 
-/// Whether the head refill is due and large enough for an entry.
+/// Whether the head refill is due. It is always large enough for an entry.
 pub fn has_budget(k: &Kernel<'_>, sc: ScRef) -> bool {
     has_budget_at(k, sc, k.this().now)
 }
 
 pub fn has_budget_at(k: &Kernel<'_>, sc: ScRef, now: mcs::Ticks) -> bool {
     let refills = k.refills_ref(sc);
-    refills.ready(now) && refills.sufficient(0, &k.machine().limits)
+    debug_assert!(!k.get(sc).is_active() || refills.sufficient(0, &k.machine().limits));
+    refills.ready(now)
 }
 
 /// A sporadic context is brought up to date when its thread wakes. (Others are when a core turns to them.)
 pub fn unblock_sporadic(k: &mut Kernel<'_>, sc: ScRef) {
     if k.get(sc).sporadic && k.get(sc).is_active() && k.this().current_sc != Some(sc) {
-        let (now, limits) = (k.this().now, k.machine().limits);
-        k.refills(sc).unblock_check(now, &limits);
+        let (now, limits) = (k.this().now, &k.machine().limits);
+        k.refills(sc).unblock_check(now, limits);
     }
 }
 
@@ -141,22 +142,22 @@ pub fn configure(k: &mut Kernel<'_>, sc: ScRef, p: Parameters) {
         time::commit(k);
         k.this_mut().reprogram = true;
     }
-    let (now, limits) = (k.this().now, k.machine().limits);
+    let (now, limits) = (k.this().now, &k.machine().limits);
     let moves = k.get(sc.core()).get() != p.core && k.get(sc).is_active();
     let runnable = tcb.is_some_and(|tcb| k.get(tcb).is_runnable());
     let active = k.get(sc).is_active();
     let was_sporadic = k.get(sc).sporadic;
     let mut refills = k.refills(sc);
     if moves {
-        refills.migrate(p.budget, p.period, p.max_refills, now, &limits);
+        refills.migrate(p.budget, p.period, p.max_refills, now, limits);
         if p.sporadic && !was_sporadic {
             // From now on it is brought up to date when its thread wakes. What came before was not.
-            refills.unblock_check(now, &limits);
+            refills.unblock_check(now, limits);
         }
     } else if p.budget == p.period {
         refills.round_robin(p.budget, p.max_refills, now);
     } else if active && runnable {
-        refills.update(p.budget, p.period, p.max_refills, now, &limits);
+        refills.update(p.budget, p.period, p.max_refills, now, limits);
     } else {
         refills.new_budget(p.budget, p.period, p.max_refills, now);
     }

@@ -11,24 +11,20 @@ use crate::{
 
 /// Decides who runs on this core, and makes it so.
 pub fn schedule(k: &mut Kernel<'_>) {
-    if goes_on(k) {
-        return;
-    }
     time::awaken(k);
     let next = decide(k);
     switch_to(k, next);
 }
 
 /// Whether nothing has happened but what the running thread's registers tell: it goes on, and nothing else changes. What
-/// is not looked at here (where its context is, whether that is configured) does not change without the timer.
-fn goes_on(k: &Kernel<'_>) -> bool {
+/// is not looked at here (where its context is, whether that is configured, what other cores want) ends the calm.
+pub fn goes_on(k: &Kernel<'_>) -> bool {
     let this = k.this();
     let Some(tcb) = this.current else {
         return false;
     };
     let thread = k.get(tcb);
     this.action == Action::Resume
-        && !this.pending
         && time::is_calm(k)
         && thread.state == ThreadState::Running
         && thread.sc == this.current_sc
@@ -121,6 +117,7 @@ pub fn unload_fpu(k: &mut Kernel<'_>, tcb: TcbRef) {
 }
 
 /// Makes this thread, or none, the live one.
+#[inline]
 pub fn switch_to(k: &mut Kernel<'_>, next: Option<TcbRef>) {
     let previous = k.this().current;
     if let Some(previous) = previous
@@ -129,7 +126,10 @@ pub fn switch_to(k: &mut Kernel<'_>, next: Option<TcbRef>) {
         leave(k, previous);
     }
     if let Some(tcb) = next {
-        dequeue(k, tcb);
+        let thread = k.get(tcb);
+        if thread.in_ready_queue || thread.in_release_queue {
+            dequeue(k, tcb);
+        }
         k.get(tcb.home()).set(k.me());
     }
     if next != previous {
@@ -185,20 +185,21 @@ fn load_root(k: &mut Kernel<'_>, root: arch::UserRoot) {
 }
 
 /// Charges the context that paid so far, lets the next one pay, and programs the timer for it.
+#[inline(always)]
 fn turn_to_context(k: &mut Kernel<'_>, next: Option<TcbRef>) {
     let sc = next.and_then(|tcb| k.get(tcb).sc);
-    if k.this().current_sc != sc {
-        k.this_mut().reprogram = true;
-        if let Some(sc) = sc
-            && !k.get(sc).sporadic
-        {
-            let (now, limits) = (k.this().now, k.machine().limits);
-            k.refills(sc).unblock_check(now, &limits);
-        }
+    if k.this().current_sc == sc && !k.this().reprogram {
+        return;
     }
-    if core::mem::take(&mut k.this_mut().reprogram) {
-        time::commit(k);
-        k.this_mut().current_sc = sc;
-        time::program_timer(k);
+    if let Some(sc) = sc
+        && k.this().current_sc != Some(sc)
+        && !k.get(sc).sporadic
+    {
+        let (now, limits) = (k.this().now, &k.machine().limits);
+        k.refills(sc).unblock_check(now, limits);
     }
+    k.this_mut().reprogram = false;
+    time::commit(k);
+    k.this_mut().current_sc = sc;
+    time::program_timer(k);
 }

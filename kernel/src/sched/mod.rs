@@ -13,7 +13,7 @@ pub mod context;
 mod dispatch;
 pub mod time;
 
-pub use dispatch::{load_fpu, runs_here, schedule, set_idle, switch_to, unload_fpu};
+pub use dispatch::{goes_on, load_fpu, runs_here, schedule, set_idle, switch_to, unload_fpu};
 
 use crate::{access::Kernel, object::TcbRef, smp, system::Action, types::CoreId};
 
@@ -70,6 +70,19 @@ fn beats_current(k: &Kernel<'_>, tcb: TcbRef, core: CoreId) -> bool {
 
 pub fn enqueue_front(k: &mut Kernel<'_>, tcb: TcbRef) {
     enqueue(k, tcb, End::Front);
+}
+
+/// The running thread, whose context is this core's, goes to the front of its queue.
+#[inline(always)]
+pub fn enqueue_running(k: &mut Kernel<'_>, tcb: TcbRef) {
+    debug_assert!(is_schedulable(k, tcb) && core_of(k, tcb) == k.me());
+    let me = k.me();
+    let thread = k.get_mut(tcb);
+    debug_assert!(!thread.in_ready_queue);
+    thread.in_ready_queue = true;
+    let priority = thread.priority;
+    let (queues, mut threads) = k.core_and_threads(me);
+    queues.ready.push_front(&mut threads, tcb, priority);
 }
 
 pub fn enqueue_back(k: &mut Kernel<'_>, tcb: TcbRef) {

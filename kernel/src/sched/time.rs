@@ -55,8 +55,8 @@ pub fn check_budget(k: &mut Kernel<'_>) -> bool {
         return true;
     }
     let consumed = k.this().consumed;
-    let limits = k.machine().limits;
-    k.refills(sc).charge_end_of_slice(consumed, &limits);
+    let limits = &k.machine().limits;
+    k.refills(sc).charge_end_of_slice(consumed, limits);
     end_slice(k, sc, true);
     false
 }
@@ -74,8 +74,8 @@ pub fn check_again(k: &mut Kernel<'_>) {
     {
         return;
     }
-    let limits = k.machine().limits;
-    k.refills(sc).charge_end_of_slice(consumed, &limits);
+    let limits = &k.machine().limits;
+    k.refills(sc).charge_end_of_slice(consumed, limits);
     let current = k.this().current;
     // Only a call that is left early is done again, and such calls hold every lock.
     let restarts =
@@ -93,13 +93,27 @@ pub fn check_again(k: &mut Kernel<'_>) {
 
 /// Gives up the rest of the head refill.
 pub fn yield_slice(k: &mut Kernel<'_>) {
+    begin_slice(k);
+    make_room(k);
+}
+
+/// Charges the paying context for all of its head refill, whatever was used of it. Tells whether it has budget for now.
+pub fn begin_slice(k: &mut Kernel<'_>) -> bool {
     let Some(sc) = k.this().current_sc else {
-        return;
+        return false;
     };
-    let consumed = k.this().consumed;
-    let limits = k.machine().limits;
-    k.refills(sc).yield_head(consumed, &limits);
-    end_slice(k, sc, false);
+    let consumed = core::mem::take(&mut k.this_mut().consumed);
+    let limits = &k.machine().limits;
+    k.refills(sc).yield_head(consumed, limits);
+    k.get_mut(sc).consumed += consumed;
+    context::has_budget(k, sc)
+}
+
+/// The running thread, whose slice has ended, waits for its turn or for a refill.
+pub fn make_room(k: &mut Kernel<'_>) {
+    if let Some(sc) = k.this().current_sc {
+        end_slice(k, sc, false);
+    }
 }
 
 /// After a charge: the used time is accounted, and the running thread makes room.
@@ -131,6 +145,7 @@ fn queue_by_budget(k: &mut Kernel<'_>, tcb: TcbRef, end: End) {
 }
 
 /// Charges what the running context used so far. Tells whether a round-robin slice ended by it.
+#[inline(always)]
 pub fn commit(k: &mut Kernel<'_>) -> bool {
     let consumed = core::mem::take(&mut k.this_mut().consumed);
     let Some(sc) = k.this().current_sc else {
@@ -139,9 +154,9 @@ pub fn commit(k: &mut Kernel<'_>) -> bool {
     if consumed == 0 || !k.get(sc).is_active() {
         return false;
     }
-    let limits = k.machine().limits;
+    let limits = &k.machine().limits;
     k.get_mut(sc).consumed += consumed;
-    k.refills(sc).commit(consumed, &limits)
+    k.refills(sc).commit(consumed, limits)
 }
 
 /// Takes the running thread off this core, which is about to run nothing for a while: its time is charged, and it
@@ -157,6 +172,7 @@ pub fn put_aside(k: &mut Kernel<'_>) {
 
 /// Makes the timer fire when the running context's head refill is used up or a waiting one is due. All that it used so
 /// far is charged.
+#[inline(always)]
 pub fn program_timer(k: &mut Kernel<'_>) {
     let core = k.this();
     debug_assert!(core.consumed == 0);

@@ -61,4 +61,7 @@ pub mod debug_syscall {
     /// acquisitions of locks that waited, x2 entries with all locks, x3 the longest time that locks were held (0
     /// without `TRACK_MASKED`).
     pub const BENCHMARK_COUNTERS: i64 = -24;
+    /// Needs `TRACK_MASKED`. The longest stretches of all cores since the start: x0 with interrupts masked and x1 with
+    /// locks held, of those that had no more than the own core's lock; x2 and x3, with several; x4 and x5, with all.
+    pub const BENCHMARK_MODES: i64 = -25;
 }

@@ -3,6 +3,7 @@
 //! The JSON that is read is what this tool writes: a list of objects whose values are numbers and plain texts.
 
 use super::rows;
+use crate::cli::Locks;
 use crate::failure::{Failure, Result};
 use crate::sdk::json::{Json, object};
 
@@ -11,7 +12,7 @@ use crate::sdk::json::{Json, object};
 pub(crate) struct Figure {
     pub(crate) name: String,
     pub(crate) cores: u32,
-    /// How the kernel locks: `default`, or `all-locks`.
+    /// How the kernel locks: [`mode`].
     pub(crate) mode: String,
     /// The median.
     pub(crate) instructions: u64,
@@ -22,6 +23,14 @@ pub(crate) struct Figure {
     pub(crate) all_entries: u64,
     /// The longest time that locks were held, in instructions of a kernel that counts.
     pub(crate) lock_hold: u64,
+}
+
+/// The word for the way in which a kernel locks, in the figures.
+pub(crate) fn mode(locks: Locks) -> &'static str {
+    match locks {
+        Locks::Default => "default",
+        Locks::All => "all-locks",
+    }
 }
 
 /// Figures from the consoles of the same program on an ordinary kernel and on one that counts.
@@ -61,7 +70,7 @@ pub(crate) fn read_consoles(
 }
 
 /// The four numbers of a line `KIND NAME n n n n`.
-fn line(console: &str, kind: &str, name: &str) -> Option<[u64; 4]> {
+pub(super) fn line(console: &str, kind: &str, name: &str) -> Option<[u64; 4]> {
     console.lines().find_map(|line| {
         let mut words = line.split_whitespace();
         if words.next() != Some(kind) || words.next() != Some(name) {

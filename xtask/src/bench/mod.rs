@@ -8,14 +8,17 @@ pub(crate) mod figure;
 mod profile;
 mod report;
 pub(crate) mod rows;
+pub(crate) mod scaling;
+mod stretches;
 
 use self::figure::Figure;
+use self::stretches::Stretches;
 use crate::boards::{Machine, Wanted, default_board};
 use crate::builder::{self, Ending, Profile, Variant};
-use crate::cli;
+use crate::cli::{self, Locks};
 use crate::config::KernelConfig;
 use crate::failure::{Context, Failure, Result, unknown};
-use crate::qemu::{self, Boot, Console, End, Limits, Trace};
+use crate::qemu::{self, Boot, Console, End, Extras, Limits};
 use crate::setup::{self, Need};
 use crate::workspace::{BENCH, Workspace};
 use std::collections::BTreeSet;
@@ -28,8 +31,6 @@ const MACHINES: [u32; 2] = [1, 4];
 const CPU: &str = "cortex-a53";
 /// The program's name.
 const ROOT: &str = "bench";
-/// How the kernel locks. There is one way so far.
-const MODE: &str = "default";
 const TIMEOUT: Duration = Duration::from_secs(300);
 
 pub(crate) fn run(workspace: &Workspace, options: &cli::Bench) -> Result<()> {
@@ -43,13 +44,17 @@ pub(crate) fn run(workspace: &Workspace, options: &cli::Bench) -> Result<()> {
         profile::check(filter)?;
         setup::ensure(workspace, Need::Qemu)?;
         for &cores in &machines {
-            print!("{}", profile(workspace, filter, cores)?);
+            print!("{}", profile(workspace, filter, cores, options.locks)?);
         }
         return Ok(());
     }
-    if options.doc && machines != MACHINES {
+    if options.scaling {
+        setup::ensure(workspace, Need::Qemu)?;
+        return scaling::run(workspace);
+    }
+    if options.doc && (machines != MACHINES || options.locks != Locks::Default) {
         return Err(Failure::usage(
-            "--doc writes the tables of all machines: leave out --cores",
+            "--doc writes the tables of all machines and both ways to lock: leave out --cores and --locks",
         ));
     }
     let earlier = match &options.compare {
@@ -57,38 +62,61 @@ pub(crate) fn run(workspace: &Workspace, options: &cli::Bench) -> Result<()> {
         None => None,
     };
     setup::ensure(workspace, Need::Qemu)?;
-    let mut figures = Vec::new();
+    let mut measured = Measured::default();
     for &cores in &machines {
-        figures.extend(measure(workspace, cores)?);
+        measured.measure(workspace, cores, options.locks)?;
     }
-    show(&figures, &machines, filter);
+    let figures = &measured.figures;
+    show(figures, &machines, filter);
+    print!("\n{}", stretches::terminal(&measured.stretches));
     if let Some(earlier) = &earlier {
-        println!("\n{}", report::changes(earlier, &figures, filter));
+        println!("\n{}", report::changes(earlier, figures, filter));
     }
     if let Some(file) = &options.json {
-        fs::write(file, figure::to_json(&figures)).doing("write", file)?;
-    }
-    if options.doc {
-        let path = workspace.root.join("docs/performance.md");
-        let page = fs::read_to_string(&path).doing("read", &path)?;
-        let page = report::page(&page, &figures, &machines)?;
-        fs::write(&path, page).doing("write", &path)?;
-        println!("Wrote {}", path.display());
+        fs::write(file, figure::to_json(figures)).doing("write", file)?;
     }
     let missed = machines.iter().any(|&cores| {
-        let (good, all) = report::holding(&report::of_machine(&figures, cores));
+        let (good, all) = report::holding(&report::of_machine(figures, cores));
         good < all
     });
+    if options.doc {
+        // With one core there is one lock at most, so that the two ways are the same.
+        for cores in machines.iter().copied().filter(|&cores| cores > 1) {
+            measured.measure(workspace, cores, Locks::All)?;
+        }
+        write_page(workspace, &measured, &machines)?;
+    }
     if options.check && missed {
         return Err(Failure::status(1));
     }
     Ok(())
 }
 
+/// Writes what the page has of figures, and its picture.
+fn write_page(workspace: &Workspace, measured: &Measured, machines: &[u32]) -> Result<()> {
+    let scaling = scaling::measure(workspace)?;
+    let rates = scaling::speeds_of_all(workspace)?;
+    let path = workspace.root.join("docs/performance.md");
+    let picture = workspace.root.join("docs/scaling.svg");
+    let page = fs::read_to_string(&path).doing("read", &path)?;
+    let others = [stretches::markdown(&measured.stretches), scaling.markdown()];
+    let mut page = report::page(&page, &measured.figures, machines, &others)?;
+    match rates {
+        Ok(rates) => page = report::page_by_the_clock(&page, &rates.markdown())?,
+        Err(busy) => println!("What is by the clock stays as it is: {busy}"),
+    }
+    fs::write(&path, page).doing("write", &path)?;
+    fs::write(&picture, scaling.svg()).doing("write", &picture)?;
+    println!("Wrote {} and {}", path.display(), picture.display());
+    Ok(())
+}
+
 fn show(figures: &[Figure], machines: &[u32], filter: &str) {
     for &cores in machines {
         let lines = report::of_machine(figures, cores);
-        println!("\n{cores} core{}", if cores == 1 { "" } else { "s" });
+        let plural = if cores == 1 { "" } else { "s" };
+        let mode = figures.first().map_or("", |figure| &figure.mode);
+        println!("\n{cores} core{plural}, {mode}");
         print!("{}", report::terminal(&lines, filter));
         let (good, all) = report::holding(&lines);
         println!("{good} of {all} hold");
@@ -108,13 +136,16 @@ fn read_json(file: &Path) -> Result<Vec<Figure>> {
 }
 
 /// The kernel that is measured: nothing for debugging, no printing, as many cores as the machine has.
-fn config(workspace: &Workspace, cores: u32, counting: bool) -> Result<KernelConfig> {
+fn config(workspace: &Workspace, cores: u32, locks: Locks, counting: bool) -> Result<KernelConfig> {
     let mut settings = vec![
         "DEBUG_BUILD=false".to_string(),
         "PRINTING=false".to_string(),
         "EXPORT_PMU_USER=true".to_string(),
         format!("MAX_NUM_NODES={cores}"),
     ];
+    if locks == Locks::All {
+        settings.push("ALL_LOCKS=true".to_string());
+    }
     if counting {
         settings.extend(["BENCH_COUNTERS=true", "TRACK_MASKED=true"].map(String::from));
     }
@@ -131,7 +162,7 @@ fn machine(cores: u32) -> Result<Machine> {
 }
 
 /// Where the instructions of a figure go.
-fn profile(workspace: &Workspace, name: &str, cores: u32) -> Result<String> {
+fn profile(workspace: &Workspace, name: &str, cores: u32, locks: Locks) -> Result<String> {
     let machine = machine(cores)?;
     let only = BTreeSet::from([ROOT]);
     let variables = [("TERN_BENCH_ONLY", name)];
@@ -143,14 +174,18 @@ fn profile(workspace: &Workspace, name: &str, cores: u32) -> Result<String> {
     fs::copy(&built, &root).doing("copy", &built)?;
     let variant = Variant {
         profile: Profile::Release,
-        config: config(workspace, cores, false)?,
+        config: config(workspace, cores, locks, false)?,
         ending: Ending::Semihosting,
     };
     let system = builder::system(workspace, &variant)?;
     let image = system.image(machine.board, &root)?;
     let log = directory.join("instructions.log");
     let trace = profile::trace(&root, &log)?;
-    let console = boot(&machine, &image, Some(&trace))?;
+    let extras = Extras {
+        arguments: trace.arguments(),
+        lines: None,
+    };
+    let console = boot(&machine, &image, extras)?;
     let instructions = figure::instructions(&console, name)
         .ok_or_else(|| Failure::new(format!("{name} gave no figure on {cores} cores")))?;
     let table = profile::table(&machine, name, instructions, &log, &system.kernel, &root)?;
@@ -159,35 +194,48 @@ fn profile(workspace: &Workspace, name: &str, cores: u32) -> Result<String> {
     Ok(table)
 }
 
-/// All figures of a machine.
-fn measure(workspace: &Workspace, cores: u32) -> Result<Vec<Figure>> {
-    let machine = machine(cores)?;
-    let say = |what: &str| eprintln!("bench: {}: {what}", machine.describe());
-    say("building");
-    let only = BTreeSet::from([ROOT]);
-    let root = builder::root_tasks(workspace, BENCH, &only, Profile::Release)?.join(ROOT);
-    let image = |counting: bool| {
-        let variant = Variant {
-            profile: Profile::Release,
-            config: config(workspace, cores, counting)?,
-            ending: Ending::Semihosting,
+/// What was measured so far.
+#[derive(Default)]
+struct Measured {
+    figures: Vec<Figure>,
+    stretches: Vec<Stretches>,
+}
+
+impl Measured {
+    /// Adds all figures of a machine.
+    fn measure(&mut self, workspace: &Workspace, cores: u32, locks: Locks) -> Result<()> {
+        let machine = machine(cores)?;
+        let mode = figure::mode(locks);
+        let say = |what: &str| eprintln!("bench: {}, {mode}: {what}", machine.describe());
+        say("building");
+        let only = BTreeSet::from([ROOT]);
+        let root = builder::root_tasks(workspace, BENCH, &only, Profile::Release)?.join(ROOT);
+        let image = |counting: bool| {
+            let variant = Variant {
+                profile: Profile::Release,
+                config: config(workspace, cores, locks, counting)?,
+                ending: Ending::Semihosting,
+            };
+            builder::system(workspace, &variant)?.image(machine.board, &root)
         };
-        builder::system(workspace, &variant)?.image(machine.board, &root)
-    };
-    let (ordinary, counting) = (image(false)?, image(true)?);
-    say("measuring");
-    let first = boot(&machine, &ordinary, None)?;
-    say("measuring again");
-    let second = boot(&machine, &ordinary, None)?;
-    if let Some((one, other)) = difference(&first, &second) {
-        return Err(Failure::new(format!(
-            "two runs on {} differ: '{one}' and '{other}'",
-            machine.describe()
-        )));
+        let (ordinary, counting) = (image(false)?, image(true)?);
+        say("measuring");
+        let first = boot(&machine, &ordinary, Extras::default())?;
+        say("measuring again");
+        let second = boot(&machine, &ordinary, Extras::default())?;
+        if let Some((one, other)) = difference(&first, &second) {
+            return Err(Failure::new(format!(
+                "two runs on {} differ: '{one}' and '{other}'",
+                machine.describe()
+            )));
+        }
+        say("counting");
+        let counted = boot(&machine, &counting, Extras::default())?;
+        self.figures
+            .extend(figure::read_consoles(&first, &counted, cores, mode)?);
+        self.stretches.push(stretches::read(&counted, cores, mode)?);
+        Ok(())
     }
-    say("counting");
-    let counted = boot(&machine, &counting, None)?;
-    figure::read_consoles(&first, &counted, cores, MODE)
 }
 
 /// The first line with figures in which two consoles differ.
@@ -205,13 +253,14 @@ pub(crate) fn difference(one: &str, other: &str) -> Option<(String, String)> {
     }
 }
 
-fn boot(machine: &Machine, image: &Path, trace: Option<&Trace>) -> Result<String> {
+/// Boots, and gives the console.
+fn boot(machine: &Machine, image: &Path, extras: Extras<'_>) -> Result<String> {
     let limits = Limits {
         timeout: Some(TIMEOUT),
         until: None,
     };
     let boot = Boot::Image(image.to_path_buf());
-    let finished = qemu::run_traced(machine, &boot, &limits, Console::Quiet, trace)?;
+    let finished = qemu::run_with(machine, &boot, &limits, Console::Quiet, extras)?;
     if finished.end == End::Exit(0) && !finished.panicked {
         return Ok(finished.log);
     }

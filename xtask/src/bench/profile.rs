@@ -51,6 +51,7 @@ pub(super) fn table(
     kernel: &Path,
     root: &Path,
 ) -> Result<String> {
+    let kernel_file = kernel.display();
     let (kernel, root) = (read(kernel)?, read(root)?);
     let (kernel, root) = (Elf::parse(&kernel)?, Elf::parse(&root)?);
     let readings = readings(&root)?;
@@ -65,10 +66,15 @@ pub(super) fn table(
             log.display()
         ))
     })?;
+    // For tools that look inside functions, such as `addr2line --inlines`.
+    let addresses = log.with_file_name("addresses");
+    let lines: String = stretch.iter().map(|pc| format!("{pc:#x}\n")).collect();
+    std::fs::write(&addresses, lines).doing("write", &addresses)?;
     let mut text = format!(
-        "\n{name} on {}: {} instructions\n",
+        "\n{name} on {}: {} instructions\n(their addresses: {}, kernel: {kernel_file})\n",
         machine.describe(),
-        stretch.len()
+        stretch.len(),
+        addresses.display()
     );
     for (function, count) in by_function(&stretch, &[kernel.symbols(), root.symbols()]) {
         text += &format!("{count:>7}  {function}\n");

@@ -1,8 +1,10 @@
 //! Figures as tables: for the terminal, and for docs/performance.md.
 
-use super::figure::Figure;
+use super::figure::{self, Figure};
 use super::rows::{self, Bar, Kind, Row};
+use crate::cli::Locks;
 use crate::failure::{Failure, Result};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 /// A figure with its row, and what is to be said about it.
@@ -31,13 +33,16 @@ impl Line<'_> {
     }
 }
 
+/// The figure of this name on so many cores. If there are several, of kernels that lock in different ways, the first.
+fn find<'a>(figures: &'a [Figure], name: &str, cores: u32) -> Option<&'a Figure> {
+    figures
+        .iter()
+        .find(|figure| figure.cores == cores && figure.name == name)
+}
+
 /// The figures of one machine, in the order of the rows.
 pub(crate) fn of_machine(figures: &[Figure], cores: u32) -> Vec<Line<'_>> {
-    let find = |name: &str| {
-        figures
-            .iter()
-            .find(|figure| figure.cores == cores && figure.name == name)
-    };
+    let find = |name: &str| find(figures, name, cores);
     rows::on(cores)
         .filter_map(|row| {
             let bar = match row.bar {
@@ -110,16 +115,21 @@ fn verdict(line: &Line<'_>) -> &'static str {
     }
 }
 
-/// What has changed against earlier figures, for the rows whose names contain the filter.
+/// What has changed against earlier figures, for the rows whose names contain the filter. Where there are none of a
+/// kernel that locks in the same way, those of another one serve.
 pub(crate) fn changes(earlier: &[Figure], now: &[Figure], filter: &str) -> String {
     let mut text = format!(
         "{:<24} {:>5} {:>8} {:>8} {:>8} {:>8}\n",
         "changed", "cores", "before", "now", "change", "sgi"
     );
     let mut same = 0;
+    let mut modes = BTreeSet::new();
     for figure in now.iter().filter(|figure| figure.name.contains(filter)) {
-        let key = |each: &Figure| (each.name.clone(), each.cores, each.mode.clone());
-        let Some(before) = earlier.iter().find(|each| key(each) == key(figure)) else {
+        let Some(before) = earlier
+            .iter()
+            .filter(|each| each.name == figure.name && each.cores == figure.cores)
+            .max_by_key(|each| each.mode == figure.mode)
+        else {
             let _ = writeln!(text, "{:<24} {:>5}  is new", figure.name, figure.cores);
             continue;
         };
@@ -131,6 +141,9 @@ pub(crate) fn changes(earlier: &[Figure], now: &[Figure], filter: &str) -> Strin
             / i128::from(before.instructions.max(1));
         let sign = if percent < 0 { '-' } else { '+' };
         let change = percent.unsigned_abs();
+        if before.mode != figure.mode {
+            modes.insert((before.mode.as_str(), figure.mode.as_str()));
+        }
         let _ = writeln!(
             text,
             "{:<24} {:>5} {:>8} {:>8} {:>8} {:>8}",
@@ -143,6 +156,9 @@ pub(crate) fn changes(earlier: &[Figure], now: &[Figure], filter: &str) -> Strin
         );
     }
     let _ = writeln!(text, "{same} figures are the same");
+    for (before, now) in modes {
+        let _ = writeln!(text, "before: {before}; now: {now}");
+    }
     text
 }
 
@@ -150,25 +166,47 @@ pub(crate) fn changes(earlier: &[Figure], now: &[Figure], filter: &str) -> Strin
 const BEGIN: &str = "<!-- tables: written by `cargo xtask bench --doc` -->";
 const END: &str = "<!-- end of the tables -->";
 
-/// The page with new tables.
-pub(crate) fn page(page: &str, figures: &[Figure], machines: &[u32]) -> Result<String> {
-    let parts = page.split_once(BEGIN).and_then(|(before, rest)| {
-        let (_, after) = rest.split_once(END)?;
-        Some((before, after))
-    });
-    let Some((before, after)) = parts else {
-        return Err(Failure::new(format!(
-            "docs/performance.md has no lines '{BEGIN}' and '{END}'"
-        )));
-    };
-    let mut text = format!("{before}{BEGIN}\n");
+/// Where the figures by the clock begin and end: what is between them stays as it is where the host is busy.
+const CLOCK_BEGIN: &str =
+    "<!-- by the clock: written by `cargo xtask bench --doc` on a quiet host -->";
+const CLOCK_END: &str = "<!-- end of what is by the clock -->";
+
+/// The page with new tables. `others` are ready for it.
+pub(crate) fn page(
+    page: &str,
+    figures: &[Figure],
+    machines: &[u32],
+    others: &[String],
+) -> Result<String> {
+    let mut text = String::new();
     for &cores in machines {
         text += &markdown(&of_machine(figures, cores), cores);
     }
     if let [one, several] = machines {
         text += &builds(figures, *one, *several);
+        text += &big_lock(figures, *several);
     }
-    Ok(format!("{text}\n{END}{after}"))
+    text += &others.concat();
+    replaced(page, &text, BEGIN, END)
+}
+
+/// The page with other figures by the clock.
+pub(crate) fn page_by_the_clock(page: &str, text: &str) -> Result<String> {
+    replaced(page, text, CLOCK_BEGIN, CLOCK_END)
+}
+
+/// The page with something else between two lines.
+fn replaced(page: &str, text: &str, begin: &str, end: &str) -> Result<String> {
+    let parts = page.split_once(begin).and_then(|(before, rest)| {
+        let (_, after) = rest.split_once(end)?;
+        Some((before, after))
+    });
+    let Some((before, after)) = parts else {
+        return Err(Failure::new(format!(
+            "docs/performance.md has no lines '{begin}' and '{end}'"
+        )));
+    };
+    Ok(format!("{before}{begin}\n{text}\n{end}{after}"))
 }
 
 fn markdown(lines: &[Line<'_>], cores: u32) -> String {
@@ -229,7 +267,39 @@ fn builds(figures: &[Figure], one: u32, several: u32) -> String {
     text
 }
 
-/// The same for a terminal.
+/// What it costs to take every lock, where nobody else wants any.
+fn big_lock(figures: &[Figure], cores: u32) -> String {
+    let of = |locks| {
+        let mode = figure::mode(locks);
+        let chosen = figures.iter().filter(move |figure| figure.mode == mode);
+        chosen.cloned().collect::<Vec<Figure>>()
+    };
+    let (narrow, all) = (of(Locks::Default), of(Locks::All));
+    let mut text = format!(
+        "\n### {cores} cores, and every entry takes all locks\n\n\
+         | name | instructions | with all locks | ratio | longest hold | with all locks |\n\
+         |---|--:|--:|--:|--:|--:|\n"
+    );
+    for row in rows::on(cores) {
+        if let Some(narrow) = find(&narrow, row.name, cores)
+            && let Some(all) = find(&all, row.name, cores)
+        {
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} | {} | {} | {} |",
+                row.name,
+                narrow.instructions,
+                all.instructions,
+                hundredths(Some(all.instructions * 100 / narrow.instructions.max(1))),
+                narrow.lock_hold,
+                all.lock_hold,
+            );
+        }
+    }
+    text
+}
+
+/// The same as [`builds`] for a terminal.
 pub(crate) fn builds_in_short(figures: &[Figure], one: u32, several: u32, filter: &str) -> String {
     let mut text = format!("{:<24} {several} cores / {one} core\n", "");
     for (name, few, many) in pairs(figures, one, several) {
@@ -242,12 +312,8 @@ pub(crate) fn builds_in_short(figures: &[Figure], one: u32, several: u32, filter
 }
 
 fn pairs(figures: &[Figure], one: u32, several: u32) -> Vec<(&'static str, u64, u64)> {
-    let find = |name: &str, cores: u32| {
-        figures
-            .iter()
-            .find(|figure| figure.name == name && figure.cores == cores)
-            .map(|figure| figure.instructions)
-    };
+    let find =
+        |name: &str, cores: u32| find(figures, name, cores).map(|figure| figure.instructions);
     rows::on(one)
         .filter_map(|row| Some((row.name, find(row.name, one)?, find(row.name, several)?)))
         .collect()
@@ -290,13 +356,37 @@ mod tests {
     }
 
     #[test]
+    fn ways_to_lock_are_compared() {
+        let before = [figure("call", 4, 200)];
+        let mut now = [figure("call", 4, 250)];
+        now[0].mode = figure::mode(Locks::All).to_string();
+        let text = changes(&before, &now, "");
+        assert!(text.contains("+25.0%"));
+        assert!(text.contains("before: default; now: all-locks"));
+        // The same way comes first.
+        let both = [before[0].clone(), now[0].clone()];
+        assert!(changes(&both, &now, "").contains("1 figures are the same"));
+        assert!(!changes(&both, &now, "").contains("before: default"));
+        let table = big_lock(&both, 4);
+        assert!(table.contains("| call | 200 | 250 | 1.25 | 77 | 77 |"));
+        assert!(!big_lock(&before, 4).contains("call"));
+    }
+
+    #[test]
     fn the_page_keeps_its_text() {
         let old = format!("# Title\n{BEGIN}\nold\n{END}\nmore\n");
         let figures = [figure("call", 1, 200), figure("call", 4, 300)];
-        let new = page(&old, &figures, &[1, 4]).unwrap();
+        let others = ["\n### Others\n".to_string()];
+        let new = page(&old, &figures, &[1, 4], &others).unwrap();
+        assert!(new.contains("### Others"));
         assert!(new.starts_with("# Title\n") && new.ends_with("\nmore\n"));
         assert!(!new.contains("\nold\n") && new.contains("| call | 200 | 300 | 1.50 |"));
-        assert_eq!(page(&new, &figures, &[1, 4]).unwrap(), new);
-        assert!(page("# Title", &figures, &[1]).is_err());
+        assert_eq!(page(&new, &figures, &[1, 4], &others).unwrap(), new);
+        assert!(page("# Title", &figures, &[1], &others).is_err());
+        let clock = format!("{new}{CLOCK_BEGIN}\nearlier\n{CLOCK_END}\n");
+        let clock = page_by_the_clock(&clock, "1.90").unwrap();
+        assert!(clock.contains("1.90") && clock.contains("### Others"));
+        assert!(!clock.contains("earlier"));
+        assert!(page_by_the_clock(&new, "").is_err());
     }
 }

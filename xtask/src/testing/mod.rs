@@ -195,7 +195,7 @@ fn plan(workspace: &Workspace, config: &[String], filter: Option<&str>) -> Resul
                     timeout: header.timeout,
                     expect: Expect {
                         exit: Exit::Status(header.exit),
-                        all: expected(origin, &header, &machine),
+                        all: expected(origin, &name, &header, &machine),
                         any: Vec::new(),
                         none: header.forbid.clone(),
                     },
@@ -215,10 +215,13 @@ fn plan(workspace: &Workspace, config: &[String], filter: Option<&str>) -> Resul
     Ok(plans)
 }
 
-/// What the console has to contain: for the program that measures, every figure.
-fn expected(origin: Origin, header: &Header, machine: &Machine) -> Vec<String> {
+/// What the console has to contain: for the program that measures, every figure; for the one whose cores work at once,
+/// that they had nothing to do with each other.
+fn expected(origin: Origin, name: &str, header: &Header, machine: &Machine) -> Vec<String> {
     let mut all = header.expect_on(machine);
-    if origin == Origin::Package(BENCH) {
+    if origin == Origin::Package(BENCH) && name == bench::scaling::ROOT {
+        all.extend(bench::scaling::nothing_shared(machine.cores));
+    } else if origin == Origin::Package(BENCH) {
         for row in bench::rows::on(machine.cores) {
             all.extend(["bench", "count"].map(|kind| format!("{kind} {} ", row.name)));
         }

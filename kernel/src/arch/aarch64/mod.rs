@@ -26,4 +26,4 @@ pub use mmu::{
 };
 pub use registers::start_core_hardware;
 pub use tern_platform::gic::Gic;
-pub use trap::{set_current_context, started_at, this_core};
+pub use trap::{return_to_user, set_current_context, started_at, this_core};

@@ -22,7 +22,7 @@ use crate::{
 
 /// What trap entry and exit need of each core. Only that core reads or writes its own; atomics, because the assembly
 /// does so too.
-#[repr(C, align(64))]
+#[repr(C, align(128))]
 struct Block {
     /// Address of the current thread's context.
     context: AtomicUsize,
@@ -142,6 +142,17 @@ pub fn set_current_context(context: Option<ObjRef<Context>>) {
         .store(context.map_or(0, ObjRef::address), Ordering::Relaxed);
 }
 
+unsafe extern "C" {
+    fn trap_return() -> !;
+}
+
+/// Enters user mode with the registers of the current context, from anywhere in a trap.
+#[inline(always)]
+pub fn return_to_user() {
+    // SAFETY: the current context is that of the live thread, and no lock is held; nothing on the stack is needed again.
+    unsafe { trap_return() }
+}
+
 /// The counter when this core entered the kernel.
 pub fn started_at() -> u64 {
     block().started.load(Ordering::Relaxed)
@@ -174,7 +185,7 @@ extern "C" fn handle_exception(syndrome: u64, address: u64) {
 }
 
 extern "C" fn handle_interrupt() {
-    entry::enter(this_core(), Cause::Interrupt);
+    fast::interrupt(this_core());
 }
 
 /// An error that the memory system reported late. The thread that runs gets the exception, unless the syndrome says

@@ -122,6 +122,7 @@ trap_interrupt:
     bl      {interrupt}
 
 // Enters user mode with the Context in the per-core block. The stack is abandoned: nothing on it is needed again.
+    .global trap_return
 trap_return:
     mrs     x0, tpidr_el1
     ldr     x0, [x0, #{block_context}]

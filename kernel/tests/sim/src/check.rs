@@ -453,6 +453,10 @@ fn core_rests(k: &Kernel<'_>, machine: &Machine, id: CoreId, by: usize, was_aske
             );
             let end = core.now.saturating_add(k.refills_ref(sc).head().amount);
             assert!(
+                k.refills_ref(sc).ready(machine.now()),
+                "core {index} uses {sc:?} before its refill is due"
+            );
+            assert!(
                 machine.deadline(index) <= end,
                 "the timer of core {index} is later than the budget"
             );

@@ -5,6 +5,7 @@ mod calls;
 mod memory;
 mod repair;
 mod roles;
+mod servers;
 mod slots;
 mod wrong;
 
@@ -36,16 +37,29 @@ enum Style {
     Breakers,
     /// Everybody makes and destroys objects and address spaces, and makes mistakes.
     Builders,
+    /// Clients and servers, mostly left in peace.
+    Servers,
 }
 
 impl Style {
     fn number(number: u64) -> Self {
-        match number % 8 {
+        match number % 11 {
             0 | 4 => Self::Wild,
             1 | 5 => Self::Migrations,
             2 | 6 => Self::Chains,
             3 => Self::Breakers,
-            _ => Self::Builders,
+            7 => Self::Builders,
+            _ => Self::Servers,
+        }
+    }
+}
+
+impl Style {
+    /// Once in so many times a thread does anything, whatever its part.
+    fn strangeness(self) -> u64 {
+        match self {
+            Self::Servers => 50,
+            _ => 3,
         }
     }
 }
@@ -73,7 +87,7 @@ impl Generator {
             return self.repair(world, k);
         }
         if let Some(index) = number_of(world, k, tcb)
-            && !self.random.once_in(3)
+            && !self.random.once_in(self.style.strangeness())
             && let Some(op) = self.role(world, index, k.num_cores())
         {
             return op;

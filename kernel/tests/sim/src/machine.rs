@@ -91,7 +91,8 @@ impl Parts {
                         stores.into_iter().for_each(Store::make);
                         match cause {
                             Cause::Syscall => system_call(chips, system, me),
-                            cause => entry::enter(me, cause),
+                            Cause::Interrupt => fast::interrupt(me),
+                            cause => fast::exception(me, cause),
                         }
                     }
                     Input::Go => unreachable!("user mode goes on with a trap"),

@@ -22,6 +22,8 @@ struct Options {
     report: bool,
     /// Whether a run that went wrong is told as shortly as can be.
     story: bool,
+    /// How the kernel was configured when it was built: only to say it again.
+    config: String,
 }
 
 fn options() -> Result<Options, lexopt::Error> {
@@ -35,6 +37,7 @@ fn options() -> Result<Options, lexopt::Error> {
         model: true,
         report: false,
         story: true,
+        config: String::new(),
     };
     let mut parser = Parser::from_env();
     while let Some(argument) = parser.next()? {
@@ -46,6 +49,10 @@ fn options() -> Result<Options, lexopt::Error> {
             Long("no-model") => options.model = false,
             Long("report") => options.report = true,
             Long("no-story") => options.story = false,
+            Long("config") => {
+                options.config += " --config ";
+                options.config += &parser.value()?.string()?;
+            }
             Long("trace") => options.trace = true,
             Long("seconds") => options.seconds = Some(parser.value()?.parse()?),
             other => return Err(other.unexpected()),
@@ -101,7 +108,7 @@ fn main() -> ExitCode {
         tally.add(&outcome.tally);
         runs += 1;
         if let End::Bad(problem) = outcome.end {
-            tell(&ram, plan, outcome.trace, &problem, options.story);
+            tell(&ram, plan, outcome.trace, &problem, &options);
             return ExitCode::FAILURE;
         }
     }
@@ -125,13 +132,13 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn tell(ram: &Ram, plan: Plan, trace: Vec<run::Step>, problem: &str, story: bool) {
+fn tell(ram: &Ram, plan: Plan, trace: Vec<run::Step>, problem: &str, options: &Options) {
     println!("FAILED: {problem}");
     println!(
-        "again: cargo xtask sim --seed {} --cores {} --steps {}",
-        plan.seed, plan.cores, plan.steps
+        "again: cargo xtask sim --seed {} --cores {} --steps {}{}",
+        plan.seed, plan.cores, plan.steps, options.config
     );
-    if !story {
+    if !options.story {
         return;
     }
     let whole = trace.len();

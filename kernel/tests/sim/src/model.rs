@@ -154,6 +154,7 @@ impl<'a> Step<'a> {
             (Phase::Queueing | Phase::Holding, _) => {
                 let caller = self.core().current.ok_or(Outside("nobody called"))?;
                 self.stamp();
+                self.state.threads[caller].doing = Doing::Running;
                 self.act(caller, event, end)
             }
             // Back in the queue for the right to stop others.

@@ -149,19 +149,20 @@ impl Witness {
         let acts = matches!(visit.phase, Phase::Entry | Phase::Queueing | Phase::Holding);
         self.derivation.releases(k, core, acts);
         self.tally.changes = self.derivation.changes;
-        let oracle = Oracle {
-            limits: self.limits,
-            times: &self.times,
-        };
         if visit.phase == Phase::Entry {
             let is_short = is_short(event, &self.times);
             if is_short {
                 assert_eq!(end, End::Left, "a short cut of core {core}");
                 let now = machine.deadline(core);
-                leaves_time_alone(&self.state, &after, core, (visit.deadline, now));
+                let entered = self.times[0];
+                accounts(&self.state, &after, core, entered, (visit.deadline, now));
             }
             self.tally.count(name(event), u64::from(is_short), 1);
         }
+        let oracle = Oracle {
+            limits: self.limits,
+            times: &self.times,
+        };
         let mut model = self.state.clone();
         self.tally.sections += 1;
         let step = &mut Step::new(&mut model, core, oracle, &after);
@@ -192,9 +193,10 @@ impl Witness {
     }
 }
 
-/// Whether a section, the first after a trap, was a short cut. The usual way looks at the clock again once it has the locks.
+/// Whether a section, the first after a trap, was a short cut. The usual way looks at the clock again once it has the
+/// locks, unless it does nothing that costs time.
 fn is_short(event: &Event, times: &[u64]) -> bool {
-    matches!(event, Event::Syscall(_)) && times.len() == 1
+    !matches!(event, Event::FloatingPoint { .. } | Event::Debug) && times.len() == 1
 }
 
 /// What a core entered the kernel for, in a word or two.
@@ -221,18 +223,19 @@ fn name(event: &Event) -> &'static str {
     }
 }
 
-/// A short cut accounts for no time: what has passed is charged later, to the context that pays now, and nobody's timer
-/// is programmed for it.
-fn leaves_time_alone(before: &State, after: &State, core: usize, deadlines: (u64, u64)) {
+/// A short cut accounts up to its only look at the clock, or not at all. Then what has passed is charged later, to the
+/// context that pays now, and nobody's timer is programmed for it.
+fn accounts(before: &State, after: &State, core: usize, entered: u64, deadlines: (u64, u64)) {
     let time = |state: &State| {
         let core = &state.cores[core];
         let head = core.payer.and_then(|payer| state.contexts.get(payer));
         let head = head.map(|context| (context.head.time, context.head.amount));
         (core.payer, core.now, core.used, head)
     };
+    let is_left = time(before) == time(after) && deadlines.0 == deadlines.1;
     assert!(
-        time(before) == time(after) && deadlines.0 == deadlines.1,
-        "a short cut of core {core} turned {:?} into {:?}, and the timer from {} to {}",
+        is_left || after.cores[core].now == entered,
+        "a short cut of core {core} at {entered} turned {:?} into {:?}, and the timer from {} to {}",
         time(before),
         time(after),
         deadlines.0,

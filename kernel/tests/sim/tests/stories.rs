@@ -2,14 +2,14 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use sel4_abi::{Invocation as I, Syscall, slot};
+use sel4_abi::{CapRights, Invocation as I, Syscall, slot};
 use tern_kernel::fault::Fault;
 use tern_kernel::object::ThreadState;
 use tern_kernel::types::CoreId;
 use tern_sim::machine::Stop;
 use tern_sim::op::{Call, Op};
 use tern_sim::run::{Driver, Step, stage};
-use tern_sim::world::{Ram, World};
+use tern_sim::world::{DEPTH, Ram, World};
 
 /// Budget and period in microseconds of a context that is not round robin, and the period in ticks.
 const BUDGET: [u64; 2] = [30, 400];
@@ -63,6 +63,29 @@ impl Story {
         let mut call = Call::message(number as i64, cap, 0, &[], &[]);
         call.x[6] = reply;
         self.act(core, Op::Call(call));
+    }
+
+    /// Core 1 enters the kernel, by this step, and waits for its lock so long: core 0 has it.
+    fn enters_late(&mut self, entry: &Step, ticks: u64) {
+        self.driver.machine().set_interleaving(true);
+        let empty = [self.world.scratch.end - 1, DEPTH];
+        let delete = Call::invoke(slot::INIT_THREAD_CNODE, I::CNodeDelete, &[], &empty);
+        self.act(0, Op::Call(delete));
+        while self.driver.machine().stop(0) != Stop::Publish {
+            assert!(self.driver.take(&Step::Go { core: 0 }));
+        }
+        assert!(self.driver.take(entry));
+        while self.driver.take(&Step::Go { core: 1 }) {}
+        assert!(matches!(self.driver.machine().stop(1), Stop::Lock(..)));
+        self.driver.take(&Step::Pass { ticks });
+        (0..2).for_each(|core| self.settle(core));
+        self.driver.machine().set_interleaving(false);
+    }
+
+    fn calls_late(&mut self, endpoint: u64, ticks: u64) {
+        let call = Call::message(Syscall::Call as i64, endpoint, 0, &[], &[]);
+        let op = Op::Call(call);
+        self.enters_late(&Step::Do { core: 1, op }, ticks);
     }
 
     fn sleeps(&self, core: usize) -> bool {
@@ -129,13 +152,42 @@ fn a_lent_context_without_budget_waits() {
     let own = story.context(1);
     story.unbind(own);
     story.settle(1);
-    story.driver.machine().set_interleaving(true);
-    story.call(1, Syscall::Call, endpoint, 0);
-    assert_eq!(story.driver.machine().stop(1), Stop::Point);
-    story.driver.take(&Step::Pass { ticks: 6000 });
-    story.driver.machine().set_interleaving(false);
-    story.settle(1);
+    story.calls_late(endpoint, 6000);
     assert!(story.sleeps(1), "the budget of 6250 ticks is used up");
+}
+
+/// The same where the call waits in a queue: the server that picks it up on the caller's context waits for the refill.
+#[test]
+fn a_context_that_is_not_due_is_not_used() {
+    let mut story = Story::new(2);
+    for thread in [0, 2, 3, 4, 6] {
+        story.suspend(thread);
+    }
+    let (endpoint, reply) = (story.world.endpoints.start, story.world.replies.start);
+    let priority = |tcb, value| {
+        let authority = slot::INIT_THREAD_TCB;
+        Call::invoke(tcb, I::TcbSetPriority, &[authority], &[value])
+    };
+    let [server, late] = [1, 3].map(|thread| story.tcb(thread));
+    story.root(&priority(server, 80));
+    story.settle(1);
+    // Thread 1 is a server with no context of its own, and at work for thread 5 when thread 3 calls.
+    story.call(1, Syscall::Recv, endpoint, reply);
+    let own = story.context(1);
+    story.unbind(own);
+    story.settle(1);
+    let client = story.driver.machine().context(1);
+    story.call(1, Syscall::Call, endpoint, 0);
+    let server = story.driver.inspect().core(CoreId(1)).current;
+    let server = server.expect("the server runs");
+    story.root(&priority(late, 90));
+    story.root(&Call::invoke(late, I::TcbResume, &[], &[]));
+    story.settle(1);
+    story.calls_late(endpoint, 6000);
+    story.call(1, Syscall::ReplyRecv, endpoint, reply);
+    story.settle(1);
+    assert!(story.driver.inspect().get(server).in_release_queue);
+    assert_eq!(story.driver.machine().context(1), client);
 }
 
 /// A sporadic caller waited long for its server. The server has one budget then, not all of that time.
@@ -222,14 +274,7 @@ fn a_budget_that_ends_in_an_interrupt_is_a_fault() {
     let priority = [slot::INIT_THREAD_TCB];
     story.root(&Call::invoke(first, I::TcbSetPriority, &priority, &[90]));
     story.root(&Call::invoke(first, I::TcbResume, &[], &[]));
-    story.driver.machine().set_interleaving(true);
-    // It stops behind the acknowledgement, and then before the first lock.
-    assert!(story.driver.take(&Step::Interrupt { core: 1 }));
-    assert!(story.driver.take(&Step::Go { core: 1 }));
-    assert_eq!(story.driver.machine().stop(1), Stop::Point);
-    story.driver.take(&Step::Pass { ticks: 7000 });
-    story.driver.machine().set_interleaving(false);
-    story.settle(1);
+    story.enters_late(&Step::Interrupt { core: 1 }, 7000);
     let fault = story.driver.inspect().get(tcb).fault;
     assert!(
         matches!(fault, Fault::Timeout { .. }),
@@ -303,4 +348,35 @@ fn who_is_next_does_not_pay_for_the_caller() {
     story.settle(1);
     assert_eq!(story.driver.inspect().core(CoreId(1)).ready.highest(), next);
     (0..2).for_each(|core| story.settle(core));
+}
+
+/// A call waits for another core to stop, and meanwhile somebody deletes the capability that it invokes. It is answered
+/// with an error, and is over with that.
+#[test]
+fn a_call_that_fails_after_a_wait_is_over() {
+    let mut story = Story::new(3);
+    for thread in [0, 3, 4, 5, 6] {
+        story.suspend(thread);
+    }
+    (1..3).for_each(|core| story.settle(core));
+    let (copy, original) = (story.world.scratch.start, story.tcb(1));
+    let root = slot::INIT_THREAD_CNODE;
+    let words = [copy, DEPTH, original, DEPTH, CapRights::all().bits()];
+    story.root(&Call::invoke(root, I::CNodeCopy, &[root], &words));
+    let context = story.driver.machine().context(0).expect("the root task");
+    let next_ip = |story: &Story| story.driver.inspect().get(context).next_ip;
+    let before = next_ip(&story);
+    story.driver.machine().set_interleaving(true);
+    story.act(0, Op::Call(Call::invoke(copy, I::TcbSuspend, &[], &[])));
+    while story.driver.take(&Step::Go { core: 0 }) {}
+    let delete = Call::invoke(root, I::CNodeDelete, &[], &[copy, DEPTH]);
+    story.act(2, Op::Call(delete));
+    story.settle(2);
+    while !story.driver.inspect().flags(CoreId(1)).parked.load(Relaxed) {
+        story.driver.take(&Step::Interrupt { core: 1 });
+        story.driver.take(&Step::Go { core: 1 });
+    }
+    story.settle(1);
+    story.settle(0);
+    assert_eq!(next_ip(&story), before + 4);
 }

@@ -369,11 +369,10 @@ fn expected_home(
                 return core;
             }
             // It faulted since its context came back exhausted, queued, and was picked up, all in one section, perhaps with
-            // the same reply object.
-            if matches!(this.fault, Fault::Timeout { .. })
-                && k.get(tcb.home()).get().index() == at.by
-            {
-                return k.get(tcb.home()).get();
+            // the same reply object. Then it stays where that queue is.
+            let home = k.get(tcb.home()).get();
+            if matches!(this.fault, Fault::Timeout { .. }) && at.held.has(home.0) {
+                return home;
             }
         }
         // It may have been queued in between, in the same section.

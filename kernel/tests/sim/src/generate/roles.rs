@@ -20,6 +20,7 @@ impl Generator {
             Style::Migrations => Some(self.traveller(w, index, cores)),
             Style::Breakers => Some(self.breaker(w, index, cores)),
             Style::Builders => Some(self.builder(w, cores)),
+            Style::Servers => Some(self.server_or_client(w, index, cores)),
         }
     }
 

@@ -120,7 +120,11 @@ impl Step<'_> {
             match reply {
                 Some(reply) if grant || grant_reply => {
                     let can_donate = !matches!(fault, Some(Fault::Timeout { .. }));
+                    let passive = self.state.threads[receiver].context.is_none();
                     self.push(sender, receiver, reply, can_donate);
+                    if passive && let Some(lent) = self.state.threads[receiver].context {
+                        self.await_refill(lent);
+                    }
                 }
                 _ => self.state.threads[sender].doing = Doing::Inactive,
             }

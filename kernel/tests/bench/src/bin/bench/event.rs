@@ -7,9 +7,9 @@ use libsel4::abi::{MessageInfo, Syscall};
 use libsel4::invoke::Trigger;
 use libsel4::{Cap, IrqHandler, Message, SmallPage, init, syscall};
 
-use crate::meter::{self, SAMPLES, Samples, WARM_UP};
-use crate::stamp::{self, Integer, Registers, Request};
-use crate::worker::{Bench, HIGH, Job, OURS};
+use tern_bench::meter::{self, SAMPLES, Samples, WARM_UP};
+use tern_bench::stamp::{self, Integer, Registers, Request};
+use tern_bench::worker::{Bench, HIGH, Job, OURS};
 
 pub(crate) fn run(bench: &mut Bench) {
     if meter::wants(&["fault", "fault_reply"]) {
@@ -60,7 +60,7 @@ fn faults(bench: &mut Bench) {
     let faulter = bench
         .spawn(faulter, job, 0, init::VSPACE, Some(job.endpoint))
         .with_priority(OURS);
-    let (mut faults, mut replies) = (Samples::new(), Samples::new());
+    let (mut faults, mut replies) = (Samples::empty(), Samples::empty());
     let mut last = None;
     job.back.wait();
     for _ in 0..=WARM_UP + SAMPLES {
@@ -152,7 +152,7 @@ fn interrupts(bench: &mut Bench) {
     let line: Cap<IrqHandler> = Cap::from_bits(slot.index);
     line.set_notification(job.go).expect("to be told");
     let driver = bench.worker(driver, job).with_priority(HIGH);
-    let mut samples = Samples::new();
+    let mut samples = Samples::empty();
     for _ in 0..WARM_UP + SAMPLES {
         let last = job.arrived.time();
         meter::open();

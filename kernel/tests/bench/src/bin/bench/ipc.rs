@@ -3,9 +3,9 @@
 use libsel4::abi::{MessageInfo, Syscall};
 use libsel4::{CapRights, Endpoint, Message, SlotPath, ipc_buffer, syscall};
 
-use crate::meter::{self, SAMPLES, Samples, WARM_UP};
-use crate::stamp::{Fpu, Integer, Registers, Request};
-use crate::worker::{Bench, HIGH, Job, OURS};
+use tern_bench::meter::{self, SAMPLES, Samples, WARM_UP};
+use tern_bench::stamp::{Fpu, Integer, Registers, Request};
+use tern_bench::worker::{Bench, HIGH, Job, OURS};
 
 /// Words of a long message: beyond those that registers take.
 const LONG: u64 = 10;
@@ -83,7 +83,7 @@ fn one_way<R: Registers>(bench: &mut Bench, call: &str, reply_recv: &str, length
     job.back.wait();
     for &length in lengths {
         job.set_number(length);
-        let (mut calls, mut replies) = (Samples::new(), Samples::new());
+        let (mut calls, mut replies) = (Samples::empty(), Samples::empty());
         let mut last = None;
         for _ in 0..=WARM_UP + SAMPLES {
             job.go.signal();
@@ -138,7 +138,7 @@ extern "C" fn sink(job: &'static Job) -> ! {
 fn send(bench: &mut Bench) {
     let job = Job::new(&mut bench.system);
     let server = bench.stranger(sink, job, 0).with_priority(HIGH);
-    let mut samples = Samples::new();
+    let mut samples = Samples::empty();
     for _ in 0..WARM_UP + SAMPLES {
         meter::open();
         let timed = Integer::timed(Request {
@@ -206,7 +206,7 @@ pub(crate) fn transfer(bench: &mut Bench, job: &'static Job, name: &str) {
     let gift = bench.system.endpoint().expect("an endpoint");
     let gift = bench.system.copy(gift, CapRights::all()).expect("a copy");
     let arrived = SlotPath::in_root(job.number());
-    let mut samples = Samples::new();
+    let mut samples = Samples::empty();
     for _ in 0..WARM_UP + SAMPLES {
         meter::once(&mut samples, || {
             syscall::call(job.endpoint.bits(), Message::new(0).cap::<Endpoint>(gift));

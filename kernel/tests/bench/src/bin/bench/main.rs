@@ -1,7 +1,7 @@
 //! What operations of the kernel cost: the root task of `cargo xtask bench`, which reads its lines and makes tables of
 //! them. Each line is a name and the median, smallest and largest number of instructions and the number of samples;
 //! on kernels that count, there is another one with doorbells, waits for locks, entries with all locks, and how long
-//! locks were held at most.
+//! locks were held at most; and at the end the longest stretches of the whole run, by the locks that were held.
 //!
 //! As a test, it is run on a kernel that counts, and every benchmark has to give a figure.
 //!
@@ -18,17 +18,14 @@ extern crate alloc;
 
 mod event;
 mod ipc;
-mod meter;
 mod object;
-mod probe;
 mod remote;
 mod signal;
-mod stamp;
-mod worker;
 
 use libsel4::{BootInfo, println, root_task};
 
-use worker::Bench;
+use tern_bench::worker::Bench;
+use tern_bench::{meter, probe};
 
 root_task!(main, heap = 1 << 20);
 
@@ -45,5 +42,8 @@ fn main(boot: &'static BootInfo) {
         remote::run(&mut bench);
     }
     ipc::run_fpu(&mut bench);
+    if counting {
+        meter::print_modes();
+    }
     println!("bench: done");
 }

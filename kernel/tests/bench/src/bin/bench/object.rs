@@ -3,9 +3,9 @@
 use libsel4::abi::ObjectType;
 use libsel4::{CapRights, SlotPath, SmallPage, VmAttributes, init};
 
-use crate::meter::{self, SAMPLES, Samples, WARM_UP};
-use crate::stamp;
-use crate::worker::{Bench, Job};
+use tern_bench::meter::{self, SAMPLES, Samples, WARM_UP};
+use tern_bench::stamp;
+use tern_bench::worker::{Bench, Job};
 
 pub(crate) fn run(bench: &mut Bench) {
     retype(bench);
@@ -25,7 +25,7 @@ fn rounds() -> core::ops::Range<usize> {
 fn retype(bench: &mut Bench) {
     let memory = bench.system.untyped(12).expect("memory");
     let slot = bench.system.slot().expect("a slot");
-    let mut samples = Samples::new();
+    let mut samples = Samples::empty();
     for _ in rounds() {
         meter::once(&mut samples, || {
             memory
@@ -48,7 +48,7 @@ fn pages(bench: &mut Bench) {
         page.map(init::VSPACE, vaddr as u64, rights, attributes)
             .expect("to map");
     };
-    let [mut mapped, mut protected, mut unmapped] = [0; 3].map(|_| Samples::new());
+    let [mut mapped, mut protected, mut unmapped] = [0; 3].map(|_| Samples::empty());
     for _ in rounds() {
         meter::once(&mut mapped, || map(rights));
         meter::once(&mut protected, || map(CapRights::READ));
@@ -63,7 +63,7 @@ fn pages(bench: &mut Bench) {
 fn cnode(bench: &mut Bench) {
     let endpoint = bench.system.endpoint().expect("an endpoint");
     let slot = bench.system.slot().expect("a slot");
-    let [mut copied, mut deleted] = [0; 2].map(|_| Samples::new());
+    let [mut copied, mut deleted] = [0; 2].map(|_| Samples::empty());
     for _ in rounds() {
         meter::once(&mut copied, || {
             slot.copy_from(&endpoint.slot(), CapRights::all())
@@ -81,7 +81,7 @@ fn revoke(bench: &mut Bench) {
     const RADIX: u8 = 10;
     let endpoint = bench.system.endpoint().expect("an endpoint");
     let node = bench.system.cnode(RADIX).expect("a CNode");
-    let mut samples = Samples::new();
+    let mut samples = Samples::empty();
     for _ in rounds() {
         for index in 0..CHILDREN {
             SlotPath::new(node, index, u64::from(RADIX))
@@ -103,7 +103,7 @@ fn contexts(bench: &mut Bench) {
     let job = Job::new(&mut bench.system);
     let sleeper = bench.worker(crate::remote::sleeper, job);
     let context = sleeper.sched.cap();
-    let [mut bound, mut unbound, mut same] = [0; 3].map(|_| Samples::new());
+    let [mut bound, mut unbound, mut same] = [0; 3].map(|_| Samples::empty());
     for _ in rounds() {
         meter::once(&mut unbound, || context.unbind().expect("to unbind"));
         meter::once(&mut bound, || context.bind(sleeper.tcb).expect("to bind"));
@@ -113,7 +113,7 @@ fn contexts(bench: &mut Bench) {
     unbound.print("sc_unbind");
     same.print("configure_same");
     if bench.boot.cores() > 1 {
-        let [mut remote, mut rebound] = [0; 2].map(|_| Samples::new());
+        let [mut remote, mut rebound] = [0; 2].map(|_| Samples::empty());
         for round in rounds() {
             meter::once(&mut remote, || bench.configure(context, 1));
             bench.configure(context, 0);

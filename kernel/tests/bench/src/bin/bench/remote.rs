@@ -7,9 +7,9 @@ use libsel4::abi::{MessageInfo, Syscall};
 use libsel4::{Message, init, syscall};
 
 use crate::ipc;
-use crate::meter::{self, SAMPLES, Samples, WARM_UP};
-use crate::stamp::{self, Integer, Registers, Request};
-use crate::worker::{Bench, HIGH, Job};
+use tern_bench::meter::{self, SAMPLES, Samples, WARM_UP};
+use tern_bench::stamp::{self, Integer, Registers, Request};
+use tern_bench::worker::{Bench, HIGH, Job};
 
 /// The other core.
 const THERE: usize = 1;
@@ -32,7 +32,7 @@ pub(crate) extern "C" fn sleeper(job: &'static Job) -> ! {
 
 /// The caller moves itself to another core and back.
 fn migrate_self(bench: &mut Bench) {
-    let mut samples = Samples::new();
+    let mut samples = Samples::empty();
     for _ in 0..WARM_UP + SAMPLES {
         meter::once(&mut samples, || {
             bench.move_to(THERE);
@@ -102,7 +102,7 @@ fn call_passive(bench: &mut Bench) {
     let job = Job::new(&mut bench.system);
     let server = bench.stranger(noting_server, job, 0).make_passive();
     let client = bench.spawn(other_client, job, THERE, init::VSPACE, None);
-    let mut samples = Samples::new();
+    let mut samples = Samples::empty();
     for _ in 0..WARM_UP + SAMPLES {
         job.go.signal();
         job.back.wait();
@@ -141,7 +141,7 @@ fn migrate_running(bench: &mut Bench) {
     let job = Job::new(&mut bench.system);
     let runner = bench.worker(runner, job).with_priority(HIGH);
     let context = runner.sched.cap();
-    let mut samples = Samples::new();
+    let mut samples = Samples::empty();
     for _ in 0..WARM_UP + SAMPLES {
         job.back.wait();
         bench.configure(context, THERE);

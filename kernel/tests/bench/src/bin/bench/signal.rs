@@ -3,9 +3,9 @@
 use libsel4::abi::{MessageInfo, Syscall};
 use libsel4::{Message, syscall};
 
-use crate::meter::{self, SAMPLES, Samples, WARM_UP};
-use crate::stamp::{Integer, Registers, Request};
-use crate::worker::{Bench, HIGH, Job, LOW, OURS, Worker};
+use tern_bench::meter::{self, SAMPLES, Samples, WARM_UP};
+use tern_bench::stamp::{Integer, Registers, Request};
+use tern_bench::worker::{Bench, HIGH, Job, LOW, OURS, Worker};
 
 pub(crate) fn run(bench: &mut Bench) {
     let job = Job::new(&mut bench.system);
@@ -45,7 +45,7 @@ fn signal(job: &Job) -> Request {
 
 /// Signal, until the waiter of higher priority runs.
 fn high(job: &'static Job, waiter: Worker, name: &str) {
-    let mut samples = Samples::new();
+    let mut samples = Samples::empty();
     for _ in 0..WARM_UP + SAMPLES {
         meter::open();
         let timed = Integer::timed(signal(job));
@@ -66,7 +66,7 @@ extern "C" fn answering_waiter(job: &'static Job) -> ! {
 fn low(bench: &mut Bench) {
     let job = Job::new(&mut bench.system);
     let waiter = bench.stranger(answering_waiter, job, 0).with_priority(LOW);
-    let mut samples = Samples::new();
+    let mut samples = Samples::empty();
     for _ in 0..WARM_UP + SAMPLES {
         job.back.wait();
         meter::open();
@@ -99,7 +99,7 @@ fn turns(bench: &mut Bench) {
     let job = Job::new(&mut bench.system);
     let peer = bench.worker(peer, job).with_priority(OURS);
     job.go.signal();
-    let mut samples = Samples::new();
+    let mut samples = Samples::empty();
     for _ in 0..WARM_UP + SAMPLES {
         meter::open();
         let timed = Integer::timed(YIELD);

@@ -29,7 +29,7 @@ extern "C" fn arrive(job: &'static Job) -> ! {
 }
 
 /// Whether the call exists.
-pub(crate) fn has_counters(bench: &mut Bench) -> bool {
+pub fn has_counters(bench: &mut Bench) -> bool {
     let job = Job::new(&mut bench.system);
     let thread = bench.spawn(probe, job, 0, init::VSPACE, Some(job.endpoint));
     let label = job.endpoint.recv(job.reply).label();

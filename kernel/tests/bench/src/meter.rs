@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::arch::asm;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use libsel4::abi::debug_syscall::{BENCHMARK_COUNTERS, BENCHMARK_RESET_LOG};
+use libsel4::abi::debug_syscall::{BENCHMARK_COUNTERS, BENCHMARK_MODES, BENCHMARK_RESET_LOG};
 use libsel4::println;
 
 use crate::stamp;
@@ -18,14 +18,14 @@ use crate::stamp;
 const ONLY: Option<&str> = option_env!("TERN_BENCH_ONLY");
 
 /// Samples of each figure.
-pub(crate) const SAMPLES: usize = if ONLY.is_some() { 8 } else { 128 };
+pub const SAMPLES: usize = if ONLY.is_some() { 8 } else { 128 };
 /// What comes before and is left out.
-pub(crate) const WARM_UP: usize = if ONLY.is_some() { 4 } else { 16 };
+pub const WARM_UP: usize = if ONLY.is_some() { 4 } else { 16 };
 /// Operations of a sample where they can be repeated without something in between: so the loop is in the figure.
-pub(crate) const BATCH: u64 = if ONLY.is_some() { 1 } else { 10 };
+pub const BATCH: u64 = if ONLY.is_some() { 1 } else { 10 };
 
 /// Whether one of these figures is wanted.
-pub(crate) fn wants(names: &[&str]) -> bool {
+pub fn wants(names: &[&str]) -> bool {
     ONLY.is_none_or(|only| names.contains(&only))
 }
 
@@ -33,24 +33,24 @@ static COUNTING: AtomicBool = AtomicBool::new(false);
 static OVERHEAD: AtomicU64 = AtomicU64::new(0);
 
 /// To be called first, with whether this kernel has counters.
-pub(crate) fn prepare(counting: bool) {
+pub fn prepare(counting: bool) {
     COUNTING.store(counting, Ordering::Relaxed);
     OVERHEAD.store(stamp::overhead(), Ordering::Relaxed);
 }
 
 /// What the kernel counted in one sample.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counts {
-    pub(crate) sgi: u64,
-    pub(crate) lock_waits: u64,
-    pub(crate) all_entries: u64,
+pub struct Counts {
+    pub sgi: u64,
+    pub lock_waits: u64,
+    pub all_entries: u64,
     /// The longest time that locks were held.
-    pub(crate) held: u64,
+    pub held: u64,
 }
 
 /// The measured operation comes next.
 #[inline(always)]
-pub(crate) fn open() {
+pub fn open() {
     if COUNTING.load(Ordering::Relaxed) {
         // SAFETY: the call changes no register.
         unsafe { asm!("svc #0", in("x7") BENCHMARK_RESET_LOG, options(nostack)) };
@@ -59,7 +59,7 @@ pub(crate) fn open() {
 
 /// The measured operation is over.
 #[inline(always)]
-pub(crate) fn close() -> Counts {
+pub fn close() -> Counts {
     let mut counts = Counts::default();
     if COUNTING.load(Ordering::Relaxed) {
         // SAFETY: the call changes the registers that are named.
@@ -74,21 +74,42 @@ pub(crate) fn close() -> Counts {
                 options(nostack),
             );
         }
-        // This call is itself an entry.
-        counts.all_entries = counts.all_entries.saturating_sub(1);
     }
     counts
 }
 
+/// Prints the longest stretches since the start, by the locks that were held: with interrupts masked, and with locks.
+pub fn print_modes() {
+    let mut longest = [0_u64; 6];
+    let [local, local_held, set, set_held, all, all_held] = &mut longest;
+    // SAFETY: the call changes the registers that are named.
+    unsafe {
+        asm!(
+            "svc #0",
+            out("x0") *local,
+            out("x1") *local_held,
+            out("x2") *set,
+            out("x3") *set_held,
+            out("x4") *all,
+            out("x5") *all_held,
+            in("x7") BENCHMARK_MODES,
+            options(nostack),
+        );
+    }
+    for (mode, [masked, held]) in ["local", "set", "all"].iter().zip(longest.as_chunks().0) {
+        println!("longest {mode} {masked} {held}");
+    }
+}
+
 /// The samples of one figure.
-pub(crate) struct Samples {
+pub struct Samples {
     taken: usize,
     instructions: Vec<u64>,
     counts: Vec<Counts>,
 }
 
 impl Samples {
-    pub(crate) fn new() -> Self {
+    pub fn empty() -> Self {
         Self {
             taken: 0,
             instructions: Vec::with_capacity(SAMPLES),
@@ -97,7 +118,7 @@ impl Samples {
     }
 
     /// One more sample, the warm-up included: the difference of two readings.
-    pub(crate) fn push(&mut self, difference: u64, counts: Counts) {
+    pub fn push(&mut self, difference: u64, counts: Counts) {
         self.taken += 1;
         if self.taken > WARM_UP {
             let overhead = OVERHEAD.load(Ordering::Relaxed);
@@ -107,7 +128,7 @@ impl Samples {
     }
 
     /// One more sample, of so many operations.
-    pub(crate) fn push_batch(&mut self, difference: u64, counts: Counts, operations: u64) {
+    pub fn push_batch(&mut self, difference: u64, counts: Counts, operations: u64) {
         let overhead = OVERHEAD.load(Ordering::Relaxed);
         let each = |sum: u64| (sum + operations / 2) / operations;
         let counts = Counts {
@@ -120,12 +141,12 @@ impl Samples {
     }
 
     /// The one in the middle.
-    pub(crate) fn median(&self) -> u64 {
+    pub fn median(&self) -> u64 {
         median(self.instructions.iter().copied())
     }
 
     /// Prints the figure.
-    pub(crate) fn print(&self, name: &str) {
+    pub fn print(&self, name: &str) {
         let smallest = self.instructions.iter().min().unwrap_or(&0);
         let largest = self.instructions.iter().max().unwrap_or(&0);
         let count = self.instructions.len();
@@ -154,8 +175,8 @@ fn median(values: impl Iterator<Item = u64>) -> u64 {
 }
 
 /// Measures an operation that can be repeated at once, [`BATCH`] at a time.
-pub(crate) fn repeated(name: &str, mut operation: impl FnMut()) {
-    let mut samples = Samples::new();
+pub fn repeated(name: &str, mut operation: impl FnMut()) {
+    let mut samples = Samples::empty();
     for _ in 0..WARM_UP + SAMPLES {
         open();
         let before = stamp::cycles();
@@ -170,7 +191,7 @@ pub(crate) fn repeated(name: &str, mut operation: impl FnMut()) {
 
 /// One sample of an operation, its stub included.
 #[inline(always)]
-pub(crate) fn once(samples: &mut Samples, operation: impl FnOnce()) {
+pub fn once(samples: &mut Samples, operation: impl FnOnce()) {
     open();
     let before = stamp::cycles();
     operation();

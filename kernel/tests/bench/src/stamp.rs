@@ -11,33 +11,33 @@ use core::arch::asm;
 
 /// The readings around a system call, and what it came back with.
 #[derive(Clone, Copy)]
-pub(crate) struct Timed {
-    pub(crate) before: u64,
-    pub(crate) after: u64,
+pub struct Timed {
+    pub before: u64,
+    pub after: u64,
     /// The first word of the message.
-    pub(crate) word: u64,
+    pub word: u64,
 }
 
 /// What to ask for: the registers of a system call.
 #[derive(Clone, Copy)]
-pub(crate) struct Request {
-    pub(crate) number: i64,
+pub struct Request {
+    pub number: i64,
     pub x0: u64,
-    pub(crate) info: u64,
-    pub(crate) word: u64,
+    pub info: u64,
+    pub word: u64,
     pub x6: u64,
 }
 
 /// Whether a thread uses floating point.
-pub(crate) trait Registers {
+pub trait Registers {
     fn timed(request: Request) -> Timed;
 }
 
 /// It does not.
-pub(crate) struct Integer;
+pub struct Integer;
 
 /// It has a value in d8 before the call, and looks at it after.
-pub(crate) struct Fpu;
+pub struct Fpu;
 
 impl Registers for Integer {
     #[inline(always)]
@@ -124,7 +124,7 @@ impl Registers for Fpu {
 
 /// Executes an undefined instruction.
 #[inline(always)]
-pub(crate) fn timed_fault() -> (u64, u64) {
+pub fn timed_fault() -> (u64, u64) {
     let (before, after);
     // SAFETY: the handler of this thread lets it go on behind the undefined instruction, with its registers.
     unsafe {
@@ -142,7 +142,7 @@ pub(crate) fn timed_fault() -> (u64, u64) {
 
 /// Stores to a device register, which makes its interrupt pending: the reading before.
 #[inline(always)]
-pub(crate) fn timed_store(register: *mut u32, value: u32) -> u64 {
+pub fn timed_store(register: *mut u32, value: u32) -> u64 {
     let before;
     // SAFETY: the register is mapped device memory; who handles the interrupt changes none of this thread's registers.
     unsafe {
@@ -160,7 +160,7 @@ pub(crate) fn timed_store(register: *mut u32, value: u32) -> u64 {
 
 /// Sleeps until the core has something to do: the reading right after.
 #[inline(always)]
-pub(crate) fn sleep() -> u64 {
+pub fn sleep() -> u64 {
     let after;
     // SAFETY: sleeps.
     unsafe {
@@ -176,7 +176,7 @@ pub(crate) fn sleep() -> u64 {
 
 /// The cycle counter.
 #[inline(always)]
-pub(crate) fn cycles() -> u64 {
+pub fn cycles() -> u64 {
     let value;
     // SAFETY: reads a counter that this kernel exports.
     unsafe { asm!("mrs {}, pmccntr_el0", out(reg) value, options(nostack)) };
@@ -184,7 +184,7 @@ pub(crate) fn cycles() -> u64 {
 }
 
 /// What two readings with nothing in between differ by.
-pub(crate) fn overhead() -> u64 {
+pub fn overhead() -> u64 {
     let difference = || {
         let (first, second): (u64, u64);
         // SAFETY: reads a counter that this kernel exports, twice.

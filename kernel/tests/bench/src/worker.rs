@@ -17,29 +17,29 @@ use libsel4::{
 use crate::meter::Counts;
 
 /// The priority of the thread that measures.
-pub(crate) const OURS: u8 = 100;
+pub const OURS: u8 = 100;
 /// Lower.
-pub(crate) const LOW: u8 = 50;
+pub const LOW: u8 = 50;
 /// Higher. New threads have it, so that they run until they wait before the first thread goes on.
-pub(crate) const HIGH: u8 = 200;
+pub const HIGH: u8 = 200;
 
 const STACK: usize = 16 * 1024;
 const PAGE: usize = 4096;
 
 /// So long that no slice ends while something is measured.
-pub(crate) const SLICE: Budget = Budget::RoundRobin {
+pub const SLICE: Budget = Budget::RoundRobin {
     slice: Duration::from_secs(20),
 };
 
 /// When something happened, and what the kernel had counted.
 #[derive(Default)]
-pub(crate) struct Mark {
+pub struct Mark {
     time: AtomicU64,
     counts: [AtomicU64; 4],
 }
 
 impl Mark {
-    pub(crate) fn set(&self, time: u64, counts: Counts) {
+    pub fn set(&self, time: u64, counts: Counts) {
         self.time.store(time, Ordering::Relaxed);
         let Counts {
             sgi,
@@ -52,11 +52,11 @@ impl Mark {
         }
     }
 
-    pub(crate) fn time(&self) -> u64 {
+    pub fn time(&self) -> u64 {
         self.time.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn counts(&self) -> Counts {
+    pub fn counts(&self) -> Counts {
         let [sgi, lock_waits, all_entries, held] =
             [0, 1, 2, 3].map(|index: usize| self.counts[index].load(Ordering::Relaxed));
         Counts {
@@ -69,27 +69,27 @@ impl Mark {
 }
 
 /// What a worker uses, and what it tells.
-pub(crate) struct Job {
-    pub(crate) endpoint: Cap<Endpoint>,
-    pub(crate) reply: Cap<Reply>,
+pub struct Job {
+    pub endpoint: Cap<Endpoint>,
+    pub reply: Cap<Reply>,
     /// The worker waits for it.
-    pub(crate) go: Cap<Notification>,
+    pub go: Cap<Notification>,
     /// The worker signals it.
-    pub(crate) back: Cap<Notification>,
+    pub back: Cap<Notification>,
     /// Words of its messages, or another number that it needs.
-    pub(crate) number: AtomicU64,
+    pub number: AtomicU64,
     /// When a message, a signal or a turn reached it.
-    pub(crate) arrived: Mark,
+    pub arrived: Mark,
     /// When it began to answer.
-    pub(crate) departed: Mark,
+    pub departed: Mark,
     /// When its call began.
-    pub(crate) called: Mark,
+    pub called: Mark,
     /// When that had been answered.
-    pub(crate) returned: Mark,
+    pub returned: Mark,
 }
 
 impl Job {
-    pub(crate) fn new(system: &mut System) -> &'static Self {
+    pub fn new(system: &mut System) -> &'static Self {
         Box::leak(Box::new(Self {
             endpoint: system.endpoint().expect("an endpoint"),
             reply: system.reply().expect("a reply object"),
@@ -103,34 +103,34 @@ impl Job {
         }))
     }
 
-    pub(crate) fn number(&self) -> u64 {
+    pub fn number(&self) -> u64 {
         self.number.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set_number(&self, number: u64) {
+    pub fn set_number(&self, number: u64) {
         self.number.store(number, Ordering::Relaxed);
     }
 }
 
-/// What a worker runs.
-pub(crate) type Body = extern "C" fn(&'static Job) -> !;
+/// What a worker runs, with what it uses.
+pub type Body<T = Job> = extern "C" fn(&'static T) -> !;
 
 /// What every benchmark needs.
-pub(crate) struct Bench {
-    pub(crate) boot: &'static BootInfo,
-    pub(crate) system: System,
+pub struct Bench {
+    pub boot: &'static BootInfo,
+    pub system: System,
     /// The other address space.
-    pub(crate) other: Cap<VSpace>,
+    pub other: Cap<VSpace>,
 }
 
 /// A thread.
-pub(crate) struct Worker {
-    pub(crate) tcb: Cap<Tcb>,
-    pub(crate) sched: SchedulingContext,
+pub struct Worker {
+    pub tcb: Cap<Tcb>,
+    pub sched: SchedulingContext,
 }
 
 impl Bench {
-    pub(crate) fn new(boot: &'static BootInfo) -> Self {
+    pub fn new(boot: &'static BootInfo) -> Self {
         let mut system = System::new(boot);
         init::TCB
             .set_priority(init::TCB, OURS)
@@ -147,13 +147,13 @@ impl Bench {
 
     /// Puts the first thread on a core.
     #[inline(always)]
-    pub(crate) fn move_to(&self, core: usize) {
+    pub fn move_to(&self, core: usize) {
         self.configure(init::SCHED_CONTEXT, core);
     }
 
     /// Gives a scheduling context its budget, on a core.
     #[inline(always)]
-    pub(crate) fn configure(&self, context: Cap<libsel4::SchedContext>, core: usize) {
+    pub fn configure(&self, context: Cap<libsel4::SchedContext>, core: usize) {
         const MICROSECONDS: u64 = 20_000_000;
         self.boot
             .sched_control(core)
@@ -162,20 +162,34 @@ impl Bench {
     }
 
     /// A thread in this address space, on this core.
-    pub(crate) fn worker(&mut self, body: Body, job: &'static Job) -> Worker {
+    pub fn worker(&mut self, body: Body, job: &'static Job) -> Worker {
         self.spawn(body, job, 0, init::VSPACE, None)
     }
 
     /// A thread in the other address space.
-    pub(crate) fn stranger(&mut self, body: Body, job: &'static Job, core: usize) -> Worker {
+    pub fn stranger(&mut self, body: Body, job: &'static Job, core: usize) -> Worker {
         self.spawn(body, job, core, self.other, None)
     }
 
     /// A thread, which runs until it waits.
-    pub(crate) fn spawn(
+    pub fn spawn<T: Sync>(
         &mut self,
-        body: Body,
-        job: &'static Job,
+        body: Body<T>,
+        job: &'static T,
+        core: usize,
+        space: Cap<VSpace>,
+        handler: Option<Cap<Endpoint>>,
+    ) -> Worker {
+        let worker = self.suspended(body, job, core, space, handler);
+        worker.tcb.resume().expect("to start the thread");
+        worker
+    }
+
+    /// A thread that does not run yet.
+    pub fn suspended<T: Sync>(
+        &mut self,
+        body: Body<T>,
+        job: &'static T,
         core: usize,
         space: Cap<VSpace>,
         handler: Option<Cap<Endpoint>>,
@@ -206,20 +220,20 @@ impl Bench {
             tpidr_el0: core::ptr::from_ref(block) as u64,
             ..UserContext::default()
         };
-        tcb.write_registers(true, &context)
-            .expect("to start the thread");
+        tcb.write_registers(false, &context)
+            .expect("to write the registers");
         Worker { tcb, sched }
     }
 }
 
 impl Worker {
     /// From now on it runs on what its callers lend it. It waits.
-    pub(crate) fn make_passive(self) -> Self {
+    pub fn make_passive(self) -> Self {
         self.sched.cap().unbind().expect("to unbind");
         self.with_priority(OURS)
     }
 
-    pub(crate) fn with_priority(self, priority: u8) -> Self {
+    pub fn with_priority(self, priority: u8) -> Self {
         self.tcb
             .set_priority(init::TCB, priority)
             .expect("to set the priority");
@@ -227,7 +241,7 @@ impl Worker {
     }
 
     /// It does not run any more.
-    pub(crate) fn stop(self) {
+    pub fn stop(self) {
         self.tcb.suspend().expect("to suspend");
     }
 }
