@@ -116,21 +116,31 @@ impl Kernel<'_> {
     /// added; otherwise all are dropped and the larger set is taken. Each time `reach` is asked anew.
     pub fn secure(mut self, reach: impl Fn(&Self) -> Result<(), Need>) -> Self {
         while let Err(need) = reach(&self) {
-            let all = machine().all_cores();
-            let wanted = match need {
-                Need::Cores(more) if self.held.union(more).len() <= reach::MAX_SET => {
-                    self.held.union(more)
-                }
-                _ => all,
-            };
-            self = self.widen(wanted);
+            self = self.widen(need);
         }
         self
     }
 
-    /// Holds at least these. Nothing has been written.
-    pub fn widen(mut self, wanted: CoreSet) -> Self {
-        for core in wanted.iter() {
+    /// Holds what was missing, and what it holds already. Nothing has been written.
+    pub fn widen(mut self, need: Need) -> Self {
+        if self.extend(need) {
+            return self;
+        }
+        self.retake(need)
+    }
+
+    /// Gives up what is held, and then holds that and what was missing. Nothing has been written.
+    pub fn retake(self, need: Need) -> Self {
+        debug_assert!(self.doorbells.is_empty());
+        let (system, me, wanted) = (self.system(), self.me, self.with(need));
+        self.unlock();
+        Self::lock(system, me, wanted)
+    }
+
+    /// Adds what is missing to what is held, without giving anything up: what has been read so far still holds. False
+    /// if that cannot be had; some of it may have been added.
+    pub fn extend(&mut self, need: Need) -> bool {
+        for core in self.with(need).iter() {
             if self.held.contains(core) {
                 continue;
             }
@@ -139,20 +149,26 @@ impl Kernel<'_> {
             if self.held.last() < Some(core) {
                 lock.acquire();
             } else if !lock.try_acquire() {
-                debug_assert!(self.doorbells.is_empty());
-                let (system, me, wanted) = (self.system(), self.me, self.held.union(wanted));
-                self.unlock();
-                return Self::lock(system, me, wanted);
+                return false;
             }
             self.held.insert(core);
         }
-        self
+        true
+    }
+
+    /// What is held, and this: everything, if it would be many.
+    fn with(&self, need: Need) -> CoreSet {
+        match need {
+            Need::Cores(more) if self.held.union(more).len() <= reach::MAX_SET => {
+                self.held.union(more)
+            }
+            _ => machine().all_cores(),
+        }
     }
 
     /// Holds every lock.
     pub fn widen_to_all(self) -> Self {
-        let all = machine().all_cores();
-        self.widen(all)
+        self.widen(Need::All)
     }
 
     pub fn holds(&self, core: CoreId) -> bool {

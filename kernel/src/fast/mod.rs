@@ -25,7 +25,7 @@ use crate::{
     fault::Fault,
     irq, masked,
     object::{Progress, TcbRef},
-    syscall,
+    reach as needs, syscall,
     types::CoreId,
     vspace,
 };
@@ -91,7 +91,7 @@ pub fn interrupt(me: CoreId) {
         && let Some(current) = undisturbed(&k, entered)
         && notification::interrupt(&mut k, current, intid, entered).is_some()
     {
-        entry::count(&k);
+        needs::count(&k);
         k.release_quietly();
         masked::end(me);
         return;
@@ -113,7 +113,7 @@ fn enter(
             if let Some(caller) = undisturbed(&k, entered)
                 && let Some(exit) = attempt(&mut k, caller, entered)
             {
-                entry::count(&k);
+                needs::count(&k);
                 k.release_quietly();
                 masked::end(me);
                 match exit {
