@@ -326,6 +326,24 @@ impl<'a> Elf<'a> {
         symbols
     }
 
+    /// The bytes of a section, if there is one of this name.
+    pub(crate) fn section(&self, name: &str) -> Option<&'a [u8]> {
+        let fields = Fields(self.bytes);
+        let table = fields.u64(40).ok()?;
+        let (size, count) = (fields.u16(58).ok()?, fields.u16(60).ok()?);
+        let header = |index: u16| table.checked_add(u64::from(index) * u64::from(size));
+        let names = fields.u64(header(fields.u16(62).ok()?)? + 24).ok()?;
+        for header in (0..count).map_while(header) {
+            let at = names.checked_add(u64::from(fields.u32(header).ok()?))?;
+            if self.text(at) == Some(name) {
+                let start = usize::try_from(fields.u64(header + 24).ok()?).ok()?;
+                let length = usize::try_from(fields.u64(header + 32).ok()?).ok()?;
+                return self.bytes.get(start..start.checked_add(length)?);
+            }
+        }
+        None
+    }
+
     fn read_symbols(&self) -> Result<Vec<Symbol<'a>>> {
         let fields = Fields(self.bytes);
         let (table, size, count) = (
