@@ -9,7 +9,7 @@ use addr2line::gimli::{Dwarf, EndianSlice, LittleEndian};
 /// One of the functions that an instruction is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Frame {
-    /// Its path, without a hash and without what it is generic over.
+    /// Module and name. Types are left out: a method looks like a function.
     pub(super) function: String,
     /// File and line, if they are known.
     pub(super) place: String,
@@ -38,15 +38,19 @@ impl<'a> Program<'a> {
         })
     }
 
-    /// The functions around an instruction, the innermost first.
+    /// The functions around an instruction, the innermost first. Where one is written is not always known: the
+    /// compiler has instructions of its own, and assembly has no lines.
     pub(super) fn frames(&self, address: u64) -> Vec<Frame> {
         let mut frames = self.inlined(address).unwrap_or_default();
-        if frames.is_empty() {
-            let function = function_at(&self.symbols, address).unwrap_or_else(|| "?".to_string());
-            frames.push(Frame {
-                function: plain(&function),
-                place: String::new(),
-            });
+        let symbol = function_at(&self.symbols, address).unwrap_or_else(|| "?".to_string());
+        let symbol = Frame {
+            function: symbol.trim_start_matches("tern_kernel::").to_string(),
+            place: String::new(),
+        };
+        match frames.last_mut() {
+            Some(outermost) if outermost.place.is_empty() => *outermost = symbol,
+            Some(_) => (),
+            None => frames.push(symbol),
         }
         frames
     }
@@ -58,55 +62,44 @@ impl<'a> Program<'a> {
             let Some(function) = frame.function else {
                 continue;
             };
-            let name = function.raw_name()?;
-            let location = frame.location;
-            let place = location.and_then(|at| Some(format!("{}:{}", at.file?, at.line?)));
-            frames.push(Frame {
-                function: plain(&format!("{:#}", rustc_demangle::demangle(&name))),
-                place: place.unwrap_or_default(),
-            });
+            // Kernels have names without paths. The file makes up for it.
+            let name = function.name.to_string_lossy();
+            let name = bare(&name);
+            let place = frame
+                .location
+                .and_then(|at| Some((module(at.file?)?, format!("{}:{}", at.file?, at.line?))));
+            let (function, place) = match place {
+                Some((module, place)) => (format!("{module}::{name}"), place),
+                None => (name.to_string(), String::new()),
+            };
+            frames.push(Frame { function, place });
         }
         Ok(frames)
     }
 }
 
-/// A path without what stands in angle brackets, but for a type that it begins with: `<a::B<C> as d::E>::f` is
-/// `a::B::f`.
-fn plain(name: &str) -> String {
-    let mut path = String::new();
-    let mut rest = name;
-    if let Some(inner) = name.strip_prefix('<') {
-        let end = closing(inner);
-        let own = inner[..end].split(" as ").next().unwrap_or_default();
-        path = plain(own.trim_start_matches(['&', '*']));
-        rest = inner.get(end + 1..).unwrap_or_default();
-    }
-    let mut depth = 0usize;
-    for (at, each) in rest.char_indices() {
-        match each {
-            '<' => depth += 1,
-            // Not the arrow of a function's result.
-            '>' if !rest[..at].ends_with('-') => depth = depth.saturating_sub(1),
-            _ if depth == 0 => path.push(each),
-            _ => (),
-        }
-    }
-    path.replace("::::", "::").trim_end_matches(':').to_string()
+/// The module that a file of Rust is, as a path: without the crate's name in the kernel itself.
+fn module(file: &str) -> Option<String> {
+    let (package, file) = file.rsplit_once("/src/")?;
+    let package = package.rsplit('/').next()?;
+    // A package of the registry has its version behind it.
+    let name = match package.rsplit_once('-') {
+        Some((name, version)) if version.starts_with(|c: char| c.is_ascii_digit()) => name,
+        _ => package,
+    };
+    let mut path = match name {
+        "kernel" => Vec::new(),
+        other => vec![other.replace('-', "_")],
+    };
+    let file = file.strip_suffix(".rs")?;
+    let parts = file.split('/').map(String::from);
+    path.extend(parts.filter(|part| !["mod", "lib", "main"].contains(&part.as_str())));
+    Some(path.join("::"))
 }
 
-/// Where the bracket closes that was opened before this text; at its end if nowhere.
-fn closing(text: &str) -> usize {
-    let mut depth = 0usize;
-    for (at, each) in text.char_indices() {
-        match each {
-            '<' => depth += 1,
-            '>' if text[..at].ends_with('-') => (),
-            '>' if depth == 0 => return at,
-            '>' => depth -= 1,
-            _ => (),
-        }
-    }
-    text.len()
+/// A function's name without what it is generic over.
+fn bare(name: &str) -> &str {
+    name.split('<').next().unwrap_or(name)
 }
 
 #[cfg(test)]
@@ -114,32 +107,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_lose_what_they_are_generic_over() {
-        for (name, path) in [
-            ("trap_return", "trap_return"),
+    fn a_file_is_a_module() {
+        for (file, path) in [
+            ("/a/src/b/kernel/src/sched/time.rs", "sched::time"),
+            ("/a/kernel/src/fast/mod.rs", "fast"),
+            ("/a/mcs/src/ready.rs", "mcs::ready"),
+            ("/a/mcs/src/lib.rs", "mcs"),
+            ("/r/src/index/arm-gic-0.10.0/src/gicv2.rs", "arm_gic::gicv2"),
             (
-                "tern_kernel::sched::time::stamp",
-                "tern_kernel::sched::time::stamp",
+                "/rustc/1/library/compiler-builtins/src/mem/mod.rs",
+                "compiler_builtins::mem",
             ),
-            (
-                "tern_kernel::access::Kernel::get::<tern_kernel::object::Tcb>",
-                "tern_kernel::access::Kernel::get",
-            ),
-            (
-                "<tern_kernel::smp::lock::TicketLock>::acquire",
-                "tern_kernel::smp::lock::TicketLock::acquire",
-            ),
-            (
-                "<tern_kernel::access::Threads<'_> as mcs::ReadyNodes<T>>::ready_links",
-                "tern_kernel::access::Threads::ready_links",
-            ),
-            (
-                "<mcs::ready::ReadyQueue<T>>::pop::<fn() -> u8>::{closure#0}",
-                "mcs::ready::ReadyQueue::pop::{closure#0}",
-            ),
-            ("<&a::B as c::D>::e", "a::B::e"),
         ] {
-            assert_eq!(plain(name), path);
+            assert_eq!(module(file).as_deref(), Some(path));
         }
+        assert_eq!(module("trap.s"), None);
+    }
+
+    #[test]
+    fn names_lose_what_they_are_generic_over() {
+        assert_eq!(bare("get<tern_kernel::object::tcb::Tcb>"), "get");
+        assert_eq!(bare("{closure#0}"), "{closure#0}");
     }
 }

@@ -8,8 +8,8 @@ pub(super) const USER: &str = "user level";
 pub(super) const ELSE: &str = "elsewhere";
 
 /// The steps, in the order of the tables, and the beginnings of their functions' paths. The longest one that fits
-/// decides. `tern_kernel::` is left out. Functions that only reach for something, such as `access::Kernel::get`, are
-/// missing on purpose: they belong to what calls them.
+/// decides. Functions that only reach for something, such as `access::get`, are missing on purpose: they belong to what
+/// calls them.
 const STEPS: [(&str, &[&str]); 30] = [
     (USER, &[]),
     (
@@ -46,23 +46,23 @@ const STEPS: [(&str, &[&str]); 30] = [
             "entry::number",
             "entry::act",
             "syscall::",
-            "sel4_abi::",
+            "abi::",
         ],
     ),
     (
         "locks: taken, released",
         &[
             "smp::lock::",
-            "system::System::core_locks",
-            "access::Kernel::try_lock_own",
-            "access::Kernel::lock",
-            "access::Kernel::widen",
-            "access::Kernel::try_widen",
-            "access::Kernel::extend",
-            "access::Kernel::retake",
-            "access::Kernel::secure",
-            "access::Kernel::release",
-            "access::Kernel::unlock",
+            "system::core_locks",
+            "access::try_lock_own",
+            "access::lock",
+            "access::widen",
+            "access::try_widen",
+            "access::extend",
+            "access::retake",
+            "access::secure",
+            "access::release",
+            "access::unlock",
         ],
     ),
     ("locks: which are needed", &["reach::", "fast::reach"]),
@@ -114,8 +114,8 @@ const STEPS: [(&str, &[&str]); 30] = [
             "ipc::transfer::",
             "ipc::fault::",
             "fault::",
-            "access::Kernel::read_user_word",
-            "access::Kernel::write_user_word",
+            "access::read_user_word",
+            "access::write_user_word",
         ],
     ),
     (
@@ -212,12 +212,13 @@ const STEPS: [(&str, &[&str]); 30] = [
             "syscall::answer_registers",
             "syscall::finish",
             "syscall::fail",
-            "invoke::Results",
+            "invoke::none",
+            "invoke::one",
         ],
     ),
     (
         "interrupt controller",
-        &["irq::", "tern_platform::gic::", "arm_gic::"],
+        &["irq::", "platform::gic::", "arm_gic::"],
     ),
     (
         "other cores: rung, stopped",
@@ -253,9 +254,10 @@ pub(super) fn step_of(frames: &[Frame]) -> (&'static str, &str) {
 }
 
 fn of_function(function: &str) -> Option<&'static str> {
-    let path = function.strip_prefix("tern_kernel::").unwrap_or(function);
     let length = |beginnings: &[&str]| {
-        let fitting = beginnings.iter().filter(|each| path.starts_with(**each));
+        let fitting = beginnings
+            .iter()
+            .filter(|each| function.starts_with(**each));
         fitting.map(|each| each.len()).max()
     };
     STEPS
@@ -283,44 +285,29 @@ mod tests {
 
     #[test]
     fn the_innermost_function_with_a_step_decides() {
-        let call = "tern_kernel::fast::message::call";
-        let push = "tern_kernel::fast::message::push";
+        let call = "fast::message::call";
+        let push = "fast::message::push";
         assert_eq!(step(&[call]), "path: checks and states");
         assert_eq!(step(&[push, call]), "reply and context");
-        assert_eq!(
-            step(&["mcs::ready::ReadyQueue::push", call]),
-            "scheduler: who runs"
-        );
+        assert_eq!(step(&["mcs::ready::push", call]), "scheduler: who runs");
     }
 
     #[test]
     fn what_only_reaches_for_something_belongs_to_its_caller() {
-        let get = "tern_kernel::access::Kernel::get";
+        let get = "access::get";
         let read = "core::ptr::read";
-        let lookup = "tern_kernel::cspace::lookup_slot";
-        let outer = "tern_kernel::fast::attempt";
+        let lookup = "cspace::lookup_slot";
+        let outer = "fast::attempt";
         let frames = frames(&[read, get, lookup, outer]);
         assert_eq!(step_of(&frames), ("capability: found, decoded", lookup));
     }
 
     #[test]
     fn the_longest_beginning_decides() {
-        assert_eq!(
-            step(&["tern_kernel::sched::time::stamp"]),
-            "time: clock, calm, charge"
-        );
-        assert_eq!(
-            step(&["tern_kernel::sched::time::program_timer"]),
-            "time: timer"
-        );
-        assert_eq!(
-            step(&["tern_kernel::smp::lock::TicketLock::acquire"]),
-            "locks: taken, released"
-        );
-        assert_eq!(
-            step(&["tern_kernel::smp::poke"]),
-            "other cores: rung, stopped"
-        );
+        assert_eq!(step(&["sched::time::stamp"]), "time: clock, calm, charge");
+        assert_eq!(step(&["sched::time::program_timer"]), "time: timer");
+        assert_eq!(step(&["smp::lock::acquire"]), "locks: taken, released");
+        assert_eq!(step(&["smp::poke"]), "other cores: rung, stopped");
     }
 
     #[test]
