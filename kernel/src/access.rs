@@ -20,7 +20,7 @@ use sel4_abi::IpcBuffer;
 
 use crate::{
     arch,
-    config::ALL_LOCKS,
+    config::{ALL_LOCKS, SMP},
     counters,
     machine::{Machine, machine},
     masked,
@@ -147,6 +147,15 @@ impl Kernel<'_> {
             self.held.insert(core);
         }
         self
+    }
+
+    /// Holds every lock, if nobody else holds or waits for one.
+    #[inline(always)]
+    pub fn try_widen_to_all(&mut self) -> bool {
+        !SMP || machine()
+            .all_cores()
+            .iter()
+            .all(|core| self.try_widen(core))
     }
 
     /// Holds every lock.
