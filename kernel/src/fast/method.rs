@@ -1,34 +1,46 @@
-//! Methods of CNodes that only change capabilities and where they are: no thread but the caller notices.
+//! Methods that change capabilities and translation tables only: no thread but the caller notices, and they are never left
+//! half-way.
 //!
 //! They change the structure, so they need every lock. What they check and do is what the usual way checks and does
-//! ([`crate::invoke::cnode`]).
+//! ([`crate::invoke`]).
 
-use sel4_abi::MessageInfo;
+use sel4_abi::{Invocation, MessageInfo, cap_type as t};
 
 use super::{Exit, Short};
 use crate::{
     access::Kernel,
-    cap::RawCap,
-    invoke::cnode,
+    invoke::{self, Failure, cnode},
     object::{Progress, SlotRef, TcbRef},
     syscall::{self, Mode},
 };
 
-/// Whether a Call by this capability may be one.
-#[inline(always)]
-pub(super) fn may_be(cap: RawCap) -> bool {
-    cap.node().is_some()
-}
+const PAGE_MAP: u64 = Invocation::PageMap.label();
+const PAGE_UNMAP: u64 = Invocation::PageUnmap.label();
+const PAGE_TABLE_MAP: u64 = Invocation::PageTableMap.label();
 
 #[inline(never)]
 pub(super) fn call(k: &mut Kernel<'_>, caller: TcbRef, slot: SlotRef, info: MessageInfo) -> Short {
-    if !cnode::is_short(info.label()) || !k.try_widen_to_all() {
+    let cap = k.get(slot).raw();
+    let label = info.label();
+    let is_short = match cap.type_number() {
+        t::CNODE => cnode::is_short(label),
+        t::FRAME => matches!(label, PAGE_MAP | PAGE_UNMAP),
+        t::PAGE_TABLE => label == PAGE_TABLE_MAP,
+        _ => false,
+    };
+    if !is_short || !k.try_widen_to_all() {
         return None;
     }
     let args = syscall::arguments(k, caller, slot, info, Mode::Call, &Progress::None).ok()?;
-    match cnode::invoke_short(k, &args)? {
+    let outcome = match cap.type_number() {
+        t::CNODE => cnode::invoke_short(k, &args)?.map_err(Failure::Error),
+        t::FRAME => invoke::page::invoke(k, &args, cap.decode()).map(|_| ()),
+        _ => invoke::page_table::invoke(k, &args, cap.decode()).map(|_| ()),
+    };
+    match outcome {
         Ok(()) => syscall::succeed(k, caller),
-        Err(error) => syscall::fail(k, caller, error),
+        Err(Failure::Error(error)) => syscall::fail(k, caller, error),
+        Err(Failure::Leave(leave)) => unreachable!("{leave:?} of a short method"),
     }
     Some(Exit::Same)
 }

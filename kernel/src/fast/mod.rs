@@ -156,13 +156,14 @@ fn attempt(k: &mut Kernel<'_>, caller: TcbRef, entered: u64) -> Short {
         Syscall::Call => {
             let slot = cspace::lookup_slot(k, caller, dest).ok()?;
             let cap = k.get(slot).raw();
-            if method::may_be(cap) {
-                return method::call(k, caller, slot, info);
+            if info.extra_caps() == 0 {
+                let sent = message::call(k, caller, cap, info, entered)
+                    .or_else(|| plain::call(k, caller, cap));
+                if sent.is_some() {
+                    return sent;
+                }
             }
-            if info.extra_caps() > 0 {
-                return None;
-            }
-            message::call(k, caller, cap, info, entered).or_else(|| plain::call(k, caller, cap))
+            method::call(k, caller, slot, info)
         }
         Syscall::ReplyRecv => message::reply_recv(k, caller, dest, reply, info, entered),
         Syscall::Send | Syscall::NBSend => {
