@@ -9,7 +9,7 @@ use sel4_abi::{Invocation, MessageInfo, cap_type as t};
 use super::{Exit, Short};
 use crate::{
     access::Kernel,
-    invoke::{self, Failure, cnode},
+    invoke::{self, Failure, cnode, untyped},
     object::{Progress, SlotRef, TcbRef},
     syscall::{self, Mode},
 };
@@ -26,6 +26,7 @@ pub(super) fn call(k: &mut Kernel<'_>, caller: TcbRef, slot: SlotRef, info: Mess
         t::CNODE => cnode::is_short(label),
         t::FRAME => matches!(label, PAGE_MAP | PAGE_UNMAP),
         t::PAGE_TABLE => label == PAGE_TABLE_MAP,
+        t::UNTYPED => untyped::is_short(k, slot),
         _ => false,
     };
     if !is_short || !k.try_widen_to_all() {
@@ -35,7 +36,11 @@ pub(super) fn call(k: &mut Kernel<'_>, caller: TcbRef, slot: SlotRef, info: Mess
     let outcome = match cap.type_number() {
         t::CNODE => cnode::invoke_short(k, &args)?.map_err(Failure::Error),
         t::FRAME => invoke::page::invoke(k, &args, cap.decode()).map(|_| ()),
-        _ => invoke::page_table::invoke(k, &args, cap.decode()).map(|_| ()),
+        t::PAGE_TABLE => invoke::page_table::invoke(k, &args, cap.decode()).map(|_| ()),
+        _ => {
+            k.this_mut().work_units = 0;
+            untyped::invoke(k, &args, cap.decode()).map(|_| ())
+        }
     };
     match outcome {
         Ok(()) => syscall::succeed(k, caller),
