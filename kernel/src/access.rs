@@ -169,6 +169,16 @@ impl Kernel<'_> {
         }
     }
 
+    /// Holds every lock too, if nobody else holds or waits for one.
+    #[inline(always)]
+    pub fn try_widen_to_all(&mut self) -> bool {
+        let all = machine().all_cores;
+        !SMP || all
+            .without(self.held)
+            .iter()
+            .all(|core| self.try_widen(core))
+    }
+
     /// Holds every lock.
     pub fn widen_to_all(self) -> Self {
         self.widen(Need::All)
