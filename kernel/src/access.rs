@@ -152,10 +152,14 @@ impl Kernel<'_> {
     /// Holds every lock, if nobody else holds or waits for one.
     #[inline(always)]
     pub fn try_widen_to_all(&mut self) -> bool {
-        !SMP || machine()
-            .all_cores()
-            .iter()
-            .all(|core| self.try_widen(core))
+        if SMP {
+            for core in machine().all_cores().without(self.held).iter() {
+                if !self.try_widen(core) {
+                    return false;
+                }
+            }
+        }
+        true
     }
 
     /// Holds every lock.

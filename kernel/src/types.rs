@@ -71,6 +71,10 @@ impl CoreSet {
         Self(self.0 | other.0)
     }
 
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// In ascending order.
     pub fn iter(mut self) -> impl Iterator<Item = CoreId> {
         core::iter::from_fn(move || {
