@@ -172,11 +172,14 @@ impl Kernel<'_> {
     /// Holds every lock too, if nobody else holds or waits for one.
     #[inline(always)]
     pub fn try_widen_to_all(&mut self) -> bool {
-        let all = machine().all_cores;
-        !SMP || all
-            .without(self.held)
-            .iter()
-            .all(|core| self.try_widen(core))
+        if SMP {
+            for core in machine().all_cores.without(self.held).iter() {
+                if !self.try_widen(core) {
+                    return false;
+                }
+            }
+        }
+        true
     }
 
     /// Holds every lock.

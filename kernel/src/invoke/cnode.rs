@@ -87,6 +87,7 @@ fn two_slots(k: &Kernel<'_>, args: &Args) -> Result<(SlotRef, SlotRef, RawCap), 
     Ok((dest, source, cap))
 }
 
+#[inline(always)]
 fn copy(k: &mut Kernel<'_>, args: &Args, mint: bool) -> Result<(), SysError> {
     let (dest, source, cap) = two_slots(k, args)?;
     args.require(if mint { 6 } else { 5 }, 1)?;
