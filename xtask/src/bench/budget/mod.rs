@@ -60,7 +60,7 @@ pub(super) fn run(
             budgets.push(budget);
         }
         if budgets.is_empty() {
-            println!("No figure on {cores} cores is above its aim.");
+            println!("{cores} cores: no figure of these is above its aim");
         }
         pages += &table::markdown(&budgets, cores);
     }
