@@ -569,11 +569,13 @@ mod tests {
         let names = bytes.len() as u64;
         bytes.extend(NAME);
         let headers = bytes.len() as u64;
-        for (kind, offset, size) in [
-            (SHT_SYMTAB, symbols, names - symbols),
-            (3, names, headers - names),
+        // The first section has the function's name too.
+        for (name, kind, offset, size) in [
+            (1u32, SHT_SYMTAB, symbols, names - symbols),
+            (0, 3, names, headers - names),
         ] {
             let mut header = [0; 64];
+            put(&mut header, 0, &name.to_le_bytes());
             put(&mut header, 4, &kind.to_le_bytes());
             put(&mut header, 24, &offset.to_le_bytes());
             put(&mut header, 32, &size.to_le_bytes());
@@ -583,6 +585,7 @@ mod tests {
         put(&mut bytes, 40, &headers.to_le_bytes());
         put(&mut bytes, 58, &64u16.to_le_bytes());
         put(&mut bytes, 60, &2u16.to_le_bytes());
+        put(&mut bytes, 62, &1u16.to_le_bytes());
         bytes
     }
 
@@ -596,6 +599,17 @@ mod tests {
         assert_eq!(&flat[0x3008..0x300c], b"data");
         let problem = elf.spoil("run").unwrap_err().message;
         assert!(problem.contains("0 functions"), "{problem}");
+    }
+
+    #[test]
+    fn a_section_is_found_by_its_name() {
+        let bytes = with_symbols();
+        let elf = Elf::parse(&bytes).unwrap();
+        let symbols = elf.section("_ZN3run2it17h0123456789abcdefE").unwrap();
+        assert_eq!(symbols.len(), 48);
+        assert_eq!(symbols[..8], [1, 0, 0, 0, 2, 0, 1, 0]);
+        assert_eq!(elf.section(".debug_line"), None);
+        assert_eq!(Elf::parse(&two_parts()).unwrap().section(".text"), None);
     }
 
     #[test]
