@@ -37,7 +37,7 @@ struct Plan {
     first_slot: SlotRef,
 }
 
-pub fn invoke(k: &mut Kernel<'_>, args: &Args, cap: Cap) -> Outcome {
+pub fn invoke(k: &mut Kernel<'_>, args: &Args, cap: RawCap) -> Outcome {
     let plan = decode(k, args, cap)?;
     if plan.reset {
         reset(k, &plan)?;
@@ -46,13 +46,13 @@ pub fn invoke(k: &mut Kernel<'_>, args: &Args, cap: Cap) -> Outcome {
     Ok(Results::none())
 }
 
-fn decode(k: &Kernel<'_>, args: &Args, cap: Cap) -> Result<Plan, SysError> {
+fn decode(k: &Kernel<'_>, args: &Args, cap: RawCap) -> Result<Plan, SysError> {
     let Cap::Untyped {
         base,
         bits,
         device,
         free,
-    } = cap
+    } = cap.decode()
     else {
         unreachable!("dispatched by type")
     };
