@@ -140,27 +140,35 @@ impl Kernel<'_> {
     /// Adds what is missing to what is held, without giving anything up: what has been read so far still holds. False
     /// if that cannot be had; some of it may have been added.
     pub fn extend(&mut self, need: Need) -> bool {
-        for core in self.with(need).iter() {
-            if self.held.contains(core) {
-                continue;
-            }
-            let lock = &self.system().locks[core.index()];
-            arch::interleave();
-            if self.held.last() < Some(core) {
-                lock.acquire();
-            } else if !lock.try_acquire() {
-                return false;
-            }
-            self.held.insert(core);
+        match need {
+            Need::Core(core) if self.held.len() < reach::MAX_SET => self.extend_by(core),
+            _ => machine()
+                .all_cores()
+                .iter()
+                .all(|core| self.extend_by(core)),
         }
+    }
+
+    fn extend_by(&mut self, core: CoreId) -> bool {
+        if self.held.contains(core) {
+            return true;
+        }
+        let lock = &self.system().locks[core.index()];
+        arch::interleave();
+        if self.held.last() < Some(core) {
+            lock.acquire();
+        } else if !lock.try_acquire() {
+            return false;
+        }
+        self.held.insert(core);
         true
     }
 
     /// What is held, and this: everything, if it would be many.
     fn with(&self, need: Need) -> CoreSet {
         match need {
-            Need::Cores(more) if self.held.union(more).len() <= reach::MAX_SET => {
-                self.held.union(more)
+            Need::Core(core) if self.held.len() < reach::MAX_SET => {
+                self.held.union(CoreSet::one(core))
             }
             _ => machine().all_cores(),
         }

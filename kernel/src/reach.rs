@@ -29,14 +29,14 @@ use crate::{
         StackLink, Tcb, TcbRef, TcbSlot, ThreadState,
     },
     sched::{context, time},
-    types::{CoreId, CoreSet},
+    types::CoreId,
 };
 
 /// What is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// At least these.
-    Cores(CoreSet),
+    /// At least this core's lock.
+    Core(CoreId),
     All,
 }
 
@@ -49,11 +49,9 @@ pub const MAX_SET: usize = 4;
 /// giving up what is held, the entry starts again with it.
 pub fn hold(k: &mut Kernel<'_>, reach: impl Fn(&Kernel<'_>) -> Reach) -> Result<(), Leave> {
     while config::SMP
-        && !k.holds_all()
         && let Err(need) = reach(k)
-    {
-        add(k, need)?;
-    }
+        && add(k, need)?
+    {}
     Ok(())
 }
 
@@ -62,14 +60,18 @@ pub fn hold_all(k: &mut Kernel<'_>) -> Result<(), Leave> {
     hold(k, |_| Err(Need::All))
 }
 
-fn add(k: &mut Kernel<'_>, need: Need) -> Result<(), Leave> {
+/// Whether there was something to be added.
+fn add(k: &mut Kernel<'_>, need: Need) -> Result<bool, Leave> {
+    if k.holds_all() {
+        return Ok(false);
+    }
     if !k.extend(need) {
         return Err(Leave::Need(need));
     }
     count(k);
     // Not earlier than what the last holder read.
     time::stamp(k);
-    Ok(())
+    Ok(true)
 }
 
 /// For the benchmark: an entry has got its locks.
@@ -432,6 +434,6 @@ fn home(k: &Kernel<'_>, core: CoreId) -> Reach {
     if !config::SMP || k.holds(core) {
         Ok(())
     } else {
-        Err(Need::Cores(CoreSet::one(core)))
+        Err(Need::Core(core))
     }
 }
