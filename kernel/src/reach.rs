@@ -47,6 +47,7 @@ pub const MAX_SET: usize = 4;
 
 /// Holds what `reach` finds to be missing, in an entry that has not written anything yet. If it cannot be had without
 /// giving up what is held, the entry starts again with it.
+#[inline(always)]
 pub fn hold(k: &mut Kernel<'_>, reach: impl Fn(&Kernel<'_>) -> Reach) -> Result<(), Leave> {
     while config::SMP
         && let Err(need) = reach(k)
@@ -61,6 +62,7 @@ pub fn hold_all(k: &mut Kernel<'_>) -> Result<(), Leave> {
 }
 
 /// Whether there was something to be added.
+#[inline(never)]
 fn add(k: &mut Kernel<'_>, need: Need) -> Result<bool, Leave> {
     if k.holds_all() {
         return Ok(false);
