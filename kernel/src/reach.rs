@@ -58,7 +58,16 @@ pub fn hold(k: &mut Kernel<'_>, reach: impl Fn(&Kernel<'_>) -> Reach) -> Result<
 
 /// Holds every lock. Nothing has been written.
 pub fn hold_all(k: &mut Kernel<'_>) -> Result<(), Leave> {
-    hold(k, |_| Err(Need::All))
+    if config::SMP {
+        add(k, Need::All)?;
+    }
+    Ok(())
+}
+
+/// Holds what a message to this capability reaches.
+#[inline(never)]
+pub fn hold_target(k: &mut Kernel<'_>, cap: Cap, info: MessageInfo) -> Result<(), Leave> {
+    hold(k, |k| target(k, cap, info).map(|_| ()))
 }
 
 /// Whether there was something to be added.
@@ -177,7 +186,7 @@ fn first_phase(k: &Kernel<'_>, caller: TcbRef, cptr: u64) -> Reach<Option<ReplyR
 
 /// What a message to a capability reaches, if that is not a kernel object, which asks for itself. Gives the reply object
 /// that it frees.
-pub fn target(k: &Kernel<'_>, cap: Cap, info: MessageInfo) -> Reach<Option<ReplyRef>> {
+fn target(k: &Kernel<'_>, cap: Cap, info: MessageInfo) -> Reach<Option<ReplyRef>> {
     match cap {
         Cap::Endpoint { .. } | Cap::Reply { .. } if info.extra_caps() > 0 => Err(Need::All),
         Cap::Endpoint {
