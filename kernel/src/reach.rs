@@ -58,10 +58,10 @@ pub fn hold(k: &mut Kernel<'_>, reach: impl Fn(&Kernel<'_>) -> Reach) -> Result<
 
 /// Holds every lock. Nothing has been written.
 pub fn hold_all(k: &mut Kernel<'_>) -> Result<(), Leave> {
-    if config::SMP {
-        add(k, Need::All)?;
+    if !config::SMP || k.holds_all() {
+        return Ok(());
     }
-    Ok(())
+    take(k, Need::All)
 }
 
 /// Holds what a message to this capability reaches.
@@ -76,13 +76,19 @@ fn add(k: &mut Kernel<'_>, need: Need) -> Result<bool, Leave> {
     if k.holds_all() {
         return Ok(false);
     }
+    take(k, need)?;
+    Ok(true)
+}
+
+#[inline(always)]
+fn take(k: &mut Kernel<'_>, need: Need) -> Result<(), Leave> {
     if !k.extend(need) {
         return Err(Leave::Need(need));
     }
     count(k);
     // Not earlier than what the last holder read.
     time::stamp(k);
-    Ok(true)
+    Ok(())
 }
 
 /// For the benchmark: an entry has got its locks.

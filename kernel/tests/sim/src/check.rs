@@ -14,8 +14,8 @@ use tern_kernel::access::Kernel;
 use tern_kernel::arch::to_physical;
 use tern_kernel::cap::Cap;
 use tern_kernel::object::{
-    EndpointRef, EndpointState, NotificationRef, NotificationState, ObjRef, ReplyRef, ScRef,
-    SlotRef, StackLink, TcbRef, ThreadState,
+    EndpointRef, EndpointState, NotificationRef, NotificationState, ObjRef, Progress, ReplyRef,
+    ScRef, SlotRef, StackLink, TcbRef, ThreadState,
 };
 use tern_kernel::sched;
 use tern_kernel::types::CoreId;
@@ -276,8 +276,18 @@ fn thread(k: &Kernel<'_>, tcb: TcbRef, places: &mut HashMap<usize, Place>) {
         assert_eq!(k.get(sc.core()).get(), this.affinity, "affinity of {tcb:?}");
         scheduling_context(k, sc);
     }
+    if matches!(
+        this.state,
+        ThreadState::BlockedOnReceive { .. } | ThreadState::BlockedOnNotification { .. }
+    ) {
+        assert!(
+            this.progress == Progress::None,
+            "{tcb:?} waits, and its last call is not over"
+        );
+    }
     if let Some(sc) = this.yield_to {
         assert_eq!(k.get(sc).yield_from, Some(tcb));
+        assert!(this.is_runnable(), "{tcb:?} waits and has yielded");
         let own = this.sc.expect("who yields has a context");
         assert_eq!(
             k.get(own.core()).get(),
@@ -451,20 +461,14 @@ fn core_rests(k: &Kernel<'_>, machine: &Machine, id: CoreId, by: usize, was_aske
                 best.is_none_or(|best| best <= k.get(tcb).priority),
                 "a ready thread beats the running one on core {index}"
             );
-            let end = core.now.saturating_add(k.refills_ref(sc).head().amount);
             assert!(
                 k.refills_ref(sc).ready(machine.now()),
                 "core {index} uses {sc:?} before its refill is due"
             );
-            assert!(
-                machine.deadline(index) <= end,
-                "the timer of core {index} is later than the budget"
-            );
             assert_eq!(machine.context(index), Some(tcb.context()));
             assert_eq!(machine.root(index), vspace::user_root(k, tcb));
-            if core.fpu_owner.is_some() {
-                assert_eq!(core.fpu_owner, Some(tcb), "whose registers these are");
-            }
+            let owner = k.get(tcb).wants_fpu().then_some(tcb);
+            assert_eq!(core.fpu_owner, owner, "whose registers these are");
         }
         None => {
             assert_eq!(best, None, "core {index} sleeps and has work");
@@ -473,12 +477,17 @@ fn core_rests(k: &Kernel<'_>, machine: &Machine, id: CoreId, by: usize, was_aske
             assert_eq!(core.fpu_owner, None);
         }
     }
-    if let Some(first) = core.release.first() {
-        let due = k.refills_ref(context(k, first)).head().time;
-        assert!(
-            machine.deadline(index) <= due,
-            "the timer of core {index} is later than the next refill"
-        );
-    }
+    // What is not charged yet is from the head refill.
+    let charged_at = core.now - core.consumed;
+    let budget = core.current_sc.map_or(u64::MAX, |sc| {
+        charged_at.saturating_add(k.refills_ref(sc).head().amount)
+    });
+    let due = core.release.first().map_or(u64::MAX, |first| {
+        k.refills_ref(context(k, first)).head().time
+    });
+    assert!(
+        machine.deadline(index) <= budget.min(due),
+        "the timer of core {index} is later than the end of the budget or the next refill"
+    );
     false
 }

@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering;
 use sel4_abi::Syscall;
 use tern_kernel::access::Kernel;
 use tern_kernel::entry::Cause;
+use tern_kernel::object::{Progress, TcbRef};
 use tern_kernel::types::CoreId;
 
 use crate::check::locks::Held;
@@ -174,6 +175,16 @@ impl Witness {
                 let now = machine.deadline(core);
                 let entered = self.looks[0].time;
                 accounts(&self.state, &after, core, entered, (visit.deadline, now));
+                if let Some(caller) = self.state.cores[core].current
+                    && after.threads.has(caller)
+                    && !matches!(event, Event::Interrupt(_))
+                {
+                    let progress = k.get(TcbRef::from_address(caller)).progress;
+                    assert!(
+                        progress == Progress::None,
+                        "a short cut of core {core} left {progress:?}"
+                    );
+                }
             }
             self.tally.count(name(event), u64::from(is_short), 1);
         }
