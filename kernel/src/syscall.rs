@@ -194,7 +194,7 @@ fn send(
 ) -> Result<(), Leave> {
     let cap = cap.decode();
     if mode != Mode::First {
-        reach::hold(k, |k| reach::target(k, cap, info).map(|_| ()))?;
+        reach::hold_target(k, cap, info)?;
     }
     match cap {
         Cap::Endpoint {
