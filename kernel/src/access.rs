@@ -20,7 +20,7 @@ use sel4_abi::IpcBuffer;
 
 use crate::{
     arch,
-    config::ALL_LOCKS,
+    config::{ALL_LOCKS, SMP},
     counters,
     machine::{Machine, machine},
     masked,
@@ -62,7 +62,7 @@ impl Kernel<'_> {
     /// This core's own lock, if nobody has it or waits for it.
     pub fn try_lock_own(me: CoreId) -> Option<Self> {
         let system = system();
-        if ALL_LOCKS {
+        if ALL_LOCKS || !SMP {
             return Some(Self::lock_all(system, me));
         }
         arch::interleave();
@@ -85,15 +85,17 @@ impl Kernel<'_> {
 
     /// Takes every core lock, in ascending order.
     pub fn lock_all(system: &'static System, me: CoreId) -> Self {
-        Self::lock(system, me, machine().all_cores())
+        Self::lock(system, me, machine().all_cores)
     }
 
     /// Takes these locks, in ascending order.
     fn lock(system: &'static System, me: CoreId, held: CoreSet) -> Self {
         masked::waits(me);
-        for core in held.iter() {
-            arch::interleave();
-            system.locks[core.index()].acquire();
+        if SMP {
+            for core in held.iter() {
+                arch::interleave();
+                system.locks[core.index()].acquire();
+            }
         }
         masked::waited(me);
         Self::new(system, me, held)
@@ -118,49 +120,62 @@ impl Kernel<'_> {
     /// added; otherwise all are dropped and the larger set is taken. Each time `reach` is asked anew.
     pub fn secure(mut self, reach: impl Fn(&Self) -> Result<(), Need>) -> Self {
         while let Err(need) = reach(&self) {
-            let all = machine().all_cores();
-            let wanted = match need {
-                Need::Cores(more) if self.held.union(more).len() <= reach::MAX_SET => {
-                    self.held.union(more)
-                }
-                _ => all,
-            };
-            self = self.widen(wanted);
+            self = self.widen(need);
         }
         self
     }
 
-    /// Holds at least these. Nothing has been written.
-    pub fn widen(mut self, wanted: CoreSet) -> Self {
-        for core in wanted.iter() {
-            if self.held.contains(core) {
-                continue;
-            }
+    /// Holds what was missing, and what it holds already. Nothing has been written.
+    pub fn widen(mut self, need: Need) -> Self {
+        if self.extend(need) {
+            return self;
+        }
+        self.retake(need)
+    }
+
+    /// Gives up what is held, and then holds that and what was missing. Nothing has been written.
+    pub fn retake(self, need: Need) -> Self {
+        debug_assert!(self.doorbells.is_empty());
+        let (system, me, wanted) = (self.system(), self.me, self.with(need));
+        self.unlock();
+        Self::lock(system, me, wanted)
+    }
+
+    /// Adds what is missing to what is held, without giving anything up: what has been read so far still holds. False
+    /// if that cannot be had; some of it may have been added.
+    pub fn extend(&mut self, need: Need) -> bool {
+        for core in self.with(need).without(self.held).iter() {
             let lock = &self.system().locks[core.index()];
             arch::interleave();
-            if self.held.last() < Some(core) {
+            if self.held.is_below(core) {
                 masked::waits(self.me);
                 lock.acquire();
                 masked::waited(self.me);
             } else if !lock.try_acquire() {
-                debug_assert!(self.doorbells.is_empty());
-                let (system, me, wanted) = (self.system(), self.me, self.held.union(wanted));
-                self.unlock();
-                return Self::lock(system, me, wanted);
+                return false;
             }
             self.held.insert(core);
         }
-        self
+        true
+    }
+
+    /// What is held, and this: everything, if it would be many.
+    fn with(&self, need: Need) -> CoreSet {
+        match need {
+            Need::Cores(more) if self.held.union(more).len() <= reach::MAX_SET => {
+                self.held.union(more)
+            }
+            _ => machine().all_cores,
+        }
     }
 
     /// Holds every lock.
     pub fn widen_to_all(self) -> Self {
-        let all = machine().all_cores();
-        self.widen(all)
+        self.widen(Need::All)
     }
 
     pub fn holds(&self, core: CoreId) -> bool {
-        self.held.contains(core)
+        !SMP || self.held.contains(core)
     }
 
     /// How many locks are held.
@@ -169,7 +184,7 @@ impl Kernel<'_> {
     }
 
     pub fn holds_all(&self) -> bool {
-        self.held == machine().all_cores()
+        !SMP || self.held == machine().all_cores
     }
 
     /// A token for checks on the development machine, where no other core does anything meanwhile. It must not be used to
@@ -178,7 +193,7 @@ impl Kernel<'_> {
     pub fn inspect(system: &'static System, me: CoreId) -> Self {
         Self {
             locked_at: 0,
-            ..Self::new(system, me, machine().all_cores())
+            ..Self::new(system, me, machine().all_cores)
         }
     }
 
@@ -186,7 +201,7 @@ impl Kernel<'_> {
     #[inline(always)]
     pub fn release_quietly(self) {
         debug_assert!(self.doorbells.is_empty());
-        if self.held != CoreSet::one(self.me) {
+        if !SMP || self.held != CoreSet::one(self.me) {
             return self.release();
         }
         arch::publish();
@@ -199,17 +214,21 @@ impl Kernel<'_> {
     pub fn release(self) {
         arch::publish();
         self.unlock();
-        for core in self.doorbells.iter() {
-            counters::doorbell();
-            arch::ring(core);
+        if SMP {
+            for core in self.doorbells.iter() {
+                counters::doorbell();
+                arch::ring(core);
+            }
         }
     }
 
     fn unlock(&self) {
         masked::released(self, self.locked_at);
-        for core in self.held.iter() {
-            self.system().locks[core.index()].release();
-            arch::interleave();
+        if SMP {
+            for core in self.held.iter() {
+                self.system().locks[core.index()].release();
+                arch::interleave();
+            }
         }
     }
 

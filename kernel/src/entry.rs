@@ -10,9 +10,7 @@ use sel4_abi::Syscall;
 
 use crate::{
     access::Kernel,
-    arch,
-    config::BENCH_COUNTERS,
-    counters, debug,
+    arch, debug,
     fault::Fault,
     invoke::Leave,
     ipc, irq, masked,
@@ -120,18 +118,17 @@ pub fn idle(me: CoreId) {
 
 /// The rest of an entry.
 fn with_own_lock(mut k: Kernel<'_>, cause: Cause, interrupt: Option<u32>, entered: u64) -> bool {
-    let me = k.me();
     masked::set_reason(&k, k.this().current, cause);
     let Some(caller) = k.this().current else {
         k = k.secure(|k| reach::interrupt(k, interrupt));
-        count(&k);
+        reach::count(&k);
         sched::time::stamp_unaccounted(&mut k);
         take_interrupt(&mut k, interrupt);
         return leave(k, None);
     };
     if is_debug_call(&k, caller, cause) && !debug::is_count(number(&k, caller)) {
         k = k.widen_to_all();
-        count(&k);
+        reach::count(&k);
     }
     if let Some(returned) = quick(&mut k, caller, cause) {
         return match returned {
@@ -144,7 +141,7 @@ fn with_own_lock(mut k: Kernel<'_>, cause: Cause, interrupt: Option<u32>, entere
     }
     sched::time::stamp_at(&mut k, entered);
     k = k.secure(|k| reach::entry(k, caller, cause, interrupt));
-    count(&k);
+    reach::count(&k);
     let funded = sched::time::is_funded(&k);
     sched::time::stamp(&mut k);
     if !funded {
@@ -164,6 +161,26 @@ fn with_own_lock(mut k: Kernel<'_>, cause: Cause, interrupt: Option<u32>, entere
         stop::restart_current(&mut k);
         return leave(k, None);
     }
+    perform(k, caller, cause)
+}
+
+/// A call of a funded thread that has just entered, with its core's lock, and goes on with nothing that was left half-way.
+pub fn call_locked(mut k: Kernel<'_>, caller: TcbRef, entered: u64) {
+    let me = k.me();
+    masked::set_reason(&k, Some(caller), Cause::Syscall);
+    k.flags(me).will_look.store(true, Ordering::Relaxed);
+    sched::time::stamp_at(&mut k, entered);
+    let runs = perform(k, caller, Cause::Syscall);
+    masked::end(me);
+    if !runs {
+        idle(me);
+    }
+}
+
+/// Does what a funded thread asked for.
+#[inline(always)]
+fn perform(mut k: Kernel<'_>, caller: TcbRef, cause: Cause) -> bool {
+    let me = k.me();
     // So that little work is not left half-way: a thread that deletes itself would not come back to finish it.
     k.this_mut().work_units = 0;
     let mut stopper: Option<Stopper> = None;
@@ -171,6 +188,14 @@ fn with_own_lock(mut k: Kernel<'_>, cause: Cause, interrupt: Option<u32>, entere
         match act(&mut k, caller, cause) {
             Ok(()) => return leave(k, stopper),
             Err(Leave::Preempted) => return leave(k, stopper),
+            Err(Leave::Need(need)) => {
+                k = k
+                    .retake(need)
+                    .secure(|k| reach::call(k, caller, cause, None));
+                reach::count(&k);
+                sched::time::stamp(&mut k);
+                continue;
+            }
             Err(Leave::Stop(cores)) => match &mut stopper {
                 // A thread that cannot run any more does not wait for other cores. The rest of its work is left until
                 // it can.
@@ -201,14 +226,6 @@ fn with_own_lock(mut k: Kernel<'_>, cause: Cause, interrupt: Option<u32>, entere
         sched::time::stamp(&mut k);
         // It begins anew, perhaps with another capability: one that is no method of an object leaves the state as it is.
         k.get_mut(caller).state = ThreadState::Running;
-    }
-}
-
-/// For the benchmark: this entry has its locks.
-#[inline(always)]
-pub fn count(k: &Kernel<'_>) {
-    if BENCH_COUNTERS && k.num_cores() > 1 && k.holds_all() {
-        counters::entry_all();
     }
 }
 

@@ -113,6 +113,11 @@ fn is_private(intid: u32) -> bool {
     intid < PRIVATE_LINES
 }
 
+/// The core that alone has a line's registers: the private lines' own.
+pub fn owner(line: IrqLine) -> Option<CoreId> {
+    is_private(line.intid).then_some(line.core)
+}
+
 /// The line that an interrupt number means on a core.
 pub fn line_of(intid: u32, core: CoreId) -> IrqLine {
     IrqLine {

@@ -5,20 +5,25 @@
 //! taking the larger set, and asks again; so it always performs under the locks of every object's home. What changes
 //! the structure (capabilities, derivation, tables, interrupt lines) needs all of them.
 //!
-//! Nothing here looks at memory that user level can write: that may be different a moment later.
+//! What an entry may have to do without being asked ([`entry`]: timeouts, faults, interrupts), and everything that it
+//! does in two phases, is looked at before it begins. A single send phase asks once it knows what it is about
+//! ([`hold`]), so that nothing is looked up twice, and what it has read of memory that user level can write is read
+//! once. Nothing here looks at such memory: that may be different a moment later.
 //!
 //! To need more than is used is harmless; to need less is caught by the token's assertions ([`crate::access`]).
+
+pub mod object;
 
 use sel4_abi::{CapRights, MessageInfo, Syscall};
 
 use crate::{
     access::Kernel,
     cap::Cap,
-    config, cspace,
+    config, counters, cspace,
     entry::Cause,
     fault::Fault,
-    ipc::fault,
-    irq,
+    invoke::Leave,
+    ipc, irq,
     object::{
         EndpointRef, EndpointState, NotificationRef, NotificationState, Progress, ReplyRef, ScRef,
         StackLink, Tcb, TcbRef, TcbSlot, ThreadState,
@@ -40,6 +45,45 @@ type Reach<T = ()> = Result<T, Need>;
 /// More locks than this are not collected one by one.
 pub const MAX_SET: usize = 4;
 
+/// Holds what `reach` finds to be missing, in an entry that has not written anything yet. If it cannot be had without
+/// giving up what is held, the entry starts again with it.
+pub fn hold(k: &mut Kernel<'_>, reach: impl Fn(&Kernel<'_>) -> Reach) -> Result<(), Leave> {
+    while config::SMP
+        && !k.holds_all()
+        && let Err(need) = reach(k)
+    {
+        add(k, need)?;
+    }
+    Ok(())
+}
+
+/// Holds every lock. Nothing has been written.
+pub fn hold_all(k: &mut Kernel<'_>) -> Result<(), Leave> {
+    if !config::SMP || k.holds_all() {
+        return Ok(());
+    }
+    add(k, Need::All)
+}
+
+#[inline(always)]
+fn add(k: &mut Kernel<'_>, need: Need) -> Result<(), Leave> {
+    if !k.extend(need) {
+        return Err(Leave::Need(need));
+    }
+    count(k);
+    // Not earlier than what the last holder read.
+    time::stamp(k);
+    Ok(())
+}
+
+/// For the benchmark: an entry has got its locks.
+#[inline(always)]
+pub fn count(k: &Kernel<'_>) {
+    if config::BENCH_COUNTERS && k.num_cores() > 1 && k.holds_all() {
+        counters::entry_all();
+    }
+}
+
 /// The entry of a thread: what may become of its budget, then what it asked for.
 pub fn entry(k: &Kernel<'_>, caller: TcbRef, cause: Cause, intid: Option<u32>) -> Reach {
     if k.holds_all() {
@@ -48,6 +92,14 @@ pub fn entry(k: &Kernel<'_>, caller: TcbRef, cause: Cause, intid: Option<u32>) -
     if !time::is_funded(k) {
         handler(k, caller, TcbSlot::TimeoutHandler)?;
         return interrupt(k, intid);
+    }
+    call(k, caller, cause, intid)
+}
+
+/// What the thread asked for, its budget aside.
+pub fn call(k: &Kernel<'_>, caller: TcbRef, cause: Cause, intid: Option<u32>) -> Reach {
+    if k.holds_all() {
+        return Ok(());
     }
     match cause {
         Cause::Interrupt => interrupt(k, intid),
@@ -84,21 +136,23 @@ struct First(Option<ReplyRef>);
 fn syscall(k: &Kernel<'_>, caller: TcbRef, call: Syscall) -> Reach {
     let x = &k.get(caller.context()).x;
     let (dest, reply) = (x[0], x[6]);
-    no_search(k.get(caller))?;
+    if k.get(caller).progress != Progress::None {
+        // What is taken up again had all locks when it was left.
+        return Err(Need::All);
+    }
     match call {
-        Syscall::Call => send_phase(k, caller, dest, true).map(|_| ()),
-        Syscall::Send => send_phase(k, caller, dest, true).map(|_| ()),
-        Syscall::NBSend => send_phase(k, caller, dest, false).map(|_| ()),
+        // These ask on their way.
+        Syscall::Call | Syscall::Send | Syscall::NBSend => Ok(()),
         Syscall::ReplyRecv => {
-            let first = First(send_phase(k, caller, reply, false)?);
+            let first = First(first_phase(k, caller, reply)?);
             receive_phase(k, caller, dest, Some(reply), Some(first))
         }
         Syscall::NBSendRecv => {
-            let first = First(send_phase(k, caller, x[8], false)?);
+            let first = First(first_phase(k, caller, x[8])?);
             receive_phase(k, caller, dest, Some(reply), Some(first))
         }
         Syscall::NBSendWait => {
-            let first = First(send_phase(k, caller, reply, false)?);
+            let first = First(first_phase(k, caller, reply)?);
             receive_phase(k, caller, dest, None, Some(first))
         }
         Syscall::Recv => receive_phase(k, caller, dest, Some(reply), None),
@@ -109,28 +163,23 @@ fn syscall(k: &Kernel<'_>, caller: TcbRef, call: Syscall) -> Reach {
     }
 }
 
-/// The send phase; `faults` where a failed lookup is a fault. Gives the reply object that it frees.
-fn send_phase(k: &Kernel<'_>, caller: TcbRef, cptr: u64, faults: bool) -> Reach<Option<ReplyRef>> {
-    let fault = || {
-        if faults {
-            handler(k, caller, TcbSlot::FaultHandler)?;
-        }
-        Ok(None)
-    };
+/// The send phase of a combined call, in which a failed lookup is no fault. Gives the reply object that it frees.
+fn first_phase(k: &Kernel<'_>, caller: TcbRef, cptr: u64) -> Reach<Option<ReplyRef>> {
     let Ok(slot) = cspace::lookup_slot(k, caller, cptr) else {
-        return fault();
+        return Ok(None);
     };
     let cap = k.get(slot).cap();
     if is_object(cap) {
         return Err(Need::All);
     }
-    let info = MessageInfo(k.get(caller.context()).x[1]);
-    if info.extra_caps() > 0 {
-        // Their addresses are in memory that user level may write at any moment: what they lead to now need not be what
-        // the call will find.
-        return Err(Need::All);
-    }
+    target(k, cap, MessageInfo(k.get(caller.context()).x[1]))
+}
+
+/// What a message to a capability reaches, if that is not a kernel object, which asks for itself. Gives the reply object
+/// that it frees.
+pub fn target(k: &Kernel<'_>, cap: Cap, info: MessageInfo) -> Reach<Option<ReplyRef>> {
     match cap {
+        Cap::Endpoint { .. } | Cap::Reply { .. } if info.extra_caps() > 0 => Err(Need::All),
         Cap::Endpoint {
             endpoint, rights, ..
         } => {
@@ -224,10 +273,15 @@ fn receive_phase(
     }
 }
 
+/// The caller's fault goes to its handler.
+pub fn fault(k: &Kernel<'_>, caller: TcbRef) -> Reach {
+    handler(k, caller, TcbSlot::FaultHandler)
+}
+
 /// A fault of the caller goes to one of its handlers.
 fn handler(k: &Kernel<'_>, tcb: TcbRef, slot: TcbSlot) -> Reach {
     match k.get(tcb.slot(slot)).cap() {
-        cap @ Cap::Endpoint { endpoint, .. } if fault::is_handler(cap) => send(k, endpoint),
+        cap @ Cap::Endpoint { endpoint, .. } if ipc::fault::is_handler(cap) => send(k, endpoint),
         _ => Ok(()),
     }
 }
@@ -340,7 +394,7 @@ fn reply(k: &Kernel<'_>, reply: ReplyRef) -> Reach<Option<ReplyRef>> {
         }
     }
     if let Some(sc) = sc
-        && fault::has_timeout_handler(k, caller)
+        && ipc::fault::has_timeout_handler(k, caller)
         && (k.get(sc).sporadic || !context::has_budget(k, sc))
     {
         handler(k, caller, TcbSlot::TimeoutHandler)?;

@@ -1,7 +1,7 @@
 //! System calls: what a thread asked for by SVC, from its registers to the call of what does it.
 //!
-//! A thread that invokes a kernel object is in state Restart while the invocation is under way, so that one which is
-//! left early ([`Leave`]) or suspends its own thread starts again at the SVC.
+//! An invocation that is left early ([`Leave`]) starts again at the SVC; so does one that suspends its own thread, once
+//! that is resumed.
 
 use sel4_abi::{
     CapRights, MAX_EXTRA_CAPS, MESSAGE_REGISTERS, MessageInfo, Syscall, USER_CONTEXT_WORDS,
@@ -13,14 +13,14 @@ use crate::{
     cap::{Cap, RawCap},
     config, cspace,
     fault::{Fault, LookupFailure, SysError},
-    invoke::{self, Args, Failure, Leave, Results},
+    invoke::{self, Args, Failure, Leave, Outcome, Results},
     ipc::{
         self,
         endpoint::{self, Send},
         transfer,
     },
     object::{Progress, TcbRef, ThreadState},
-    preempt, registers, sched,
+    preempt, reach, registers, sched,
     smp::stop,
 };
 
@@ -105,26 +105,28 @@ fn send_phase(
 ) -> Result<(), Leave> {
     let slot = match cspace::lookup_slot(k, caller, cptr) {
         Ok(slot) => slot,
-        Err(failure) => {
-            unresolved(k, caller, mode, cptr, failure);
-            return Ok(());
-        }
+        Err(failure) => return unresolved(k, caller, mode, cptr, failure),
     };
+    let cap = k.get(slot).raw();
     let info = MessageInfo(k.get(caller.context()).x[1]);
     let (mut buffer, mut extra) = (None, [None; MAX_EXTRA_CAPS]);
     let mut length = info.length();
     if transfer::needs_buffer(info) {
+        if info.extra_caps() > 0 && is_message(cap) {
+            // They are looked up again when they are handed over.
+            reach::hold_all(k)?;
+        }
         buffer = transfer::ipc_buffer(k, caller, false);
         match transfer::lookup_extra_caps(k, caller, buffer, info) {
             Ok(found) => extra = found,
-            Err((address, failure)) => {
-                unresolved(k, caller, mode, address, failure);
-                return Ok(());
-            }
+            Err((address, failure)) => return unresolved(k, caller, mode, address, failure),
         }
         if buffer.is_none() {
             length = length.min(MESSAGE_REGISTERS);
         }
+    }
+    if is_message(cap) {
+        return send(k, caller, cap, info, mode);
     }
     let args = Args {
         caller,
@@ -136,7 +138,7 @@ fn send_phase(
         first_phase: mode == Mode::First,
         progress,
     };
-    invoke(k, &args, mode)
+    invoke_object(k, &args, cap, mode)
 }
 
 /// An address that a send needs does not resolve.
@@ -147,8 +149,9 @@ fn unresolved(
     mode: Mode,
     address: u64,
     failure: LookupFailure,
-) {
+) -> Result<(), Leave> {
     if mode.is_blocking() {
+        reach::hold(k, |k| reach::fault(k, caller))?;
         ipc::fault::raise(
             k,
             caller,
@@ -159,63 +162,31 @@ fn unresolved(
             },
         );
     }
+    Ok(())
 }
 
-/// Invokes whatever the capability names.
-fn invoke(k: &mut Kernel<'_>, args: &Args, mode: Mode) -> Result<(), Leave> {
-    let caller = args.caller;
-    let cap = k.get(args.slot).raw();
-    k.get_mut(caller).state = ThreadState::Restart;
-    let outcome = match cap.type_number() {
-        t::THREAD | t::DOMAIN | t::CNODE | t::SCHED_CONTROL | t::SCHED_CONTEXT
-            if args.first_phase =>
-        {
-            Err(SysError::InvalidCapability(0).into())
-        }
-        t::UNTYPED => invoke::untyped::invoke(k, args, cap.decode()),
-        t::CNODE => invoke::cnode::invoke(k, args),
-        t::THREAD => invoke::tcb::invoke(k, args, cap.decode()),
-        t::SCHED_CONTEXT => invoke::sched_context::invoke(k, args, cap.decode()),
-        t::SCHED_CONTROL => invoke::sched_control::invoke(k, args, cap.decode()),
-        t::FRAME => invoke::page::invoke(k, args, cap.decode()),
-        t::PAGE_TABLE => invoke::page_table::invoke(k, args, cap.decode()),
-        t::VSPACE => invoke::vspace::invoke(k, args, cap.decode()),
-        t::ASID_CONTROL | t::ASID_POOL => invoke::asid::invoke(k, args, cap.decode()),
-        t::IRQ_CONTROL | t::IRQ_HANDLER | t::SGI_SIGNAL => {
-            invoke::irq::invoke(k, args, cap.decode())
-        }
-        t::DOMAIN => invoke::domain::invoke(k, args),
-        _ => {
-            k.get_mut(caller).state = ThreadState::Running;
-            return send(k, caller, cap, mode);
-        }
-    };
-    // The invocation may have stopped, or even deleted, the thread that made it.
-    let goes_on = k.get(caller).state == ThreadState::Restart;
-    match outcome {
-        Ok(results) => {
-            if goes_on {
-                k.get_mut(caller).state = ThreadState::Running;
-                if mode.is_call() {
-                    finish(k, caller, &results);
-                }
-            }
-            Ok(())
-        }
-        Err(Failure::Error(error)) => {
-            k.get_mut(caller).state = ThreadState::Running;
-            if mode.is_call() {
-                fail(k, caller, error);
-            }
-            Ok(())
-        }
-        Err(Failure::Leave(leave)) => Err(leave),
+/// Whether invoking this is no method of a kernel object: a message, a signal, an answer or a mistake.
+#[inline(always)]
+fn is_message(cap: RawCap) -> bool {
+    matches!(
+        cap.type_number(),
+        t::NULL | t::ZOMBIE | t::ENDPOINT | t::NOTIFICATION | t::REPLY
+    )
+}
+
+/// Such a thing.
+fn send(
+    k: &mut Kernel<'_>,
+    caller: TcbRef,
+    cap: RawCap,
+    info: MessageInfo,
+    mode: Mode,
+) -> Result<(), Leave> {
+    let cap = cap.decode();
+    if mode != Mode::First {
+        reach::hold(k, |k| reach::target(k, cap, info).map(|_| ()))?;
     }
-}
-
-/// What is no method of a kernel object: a message, a signal, an answer or a mistake.
-fn send(k: &mut Kernel<'_>, caller: TcbRef, cap: RawCap, mode: Mode) -> Result<(), Leave> {
-    match cap.decode() {
+    match cap {
         Cap::Endpoint {
             endpoint,
             badge,
@@ -255,6 +226,71 @@ fn send(k: &mut Kernel<'_>, caller: TcbRef, cap: RawCap, mode: Mode) -> Result<(
         }
     }
     Ok(())
+}
+
+fn invoke_object(k: &mut Kernel<'_>, args: &Args, cap: RawCap, mode: Mode) -> Result<(), Leave> {
+    let caller = args.caller;
+    match dispatch(k, args, cap) {
+        Ok(results) => {
+            // The invocation may have stopped, or even deleted, the thread that made it.
+            if k.get(caller).is_runnable() {
+                k.get_mut(caller).state = ThreadState::Running;
+                if mode.is_call() {
+                    finish(k, caller, &results);
+                }
+            }
+            Ok(())
+        }
+        Err(Failure::Error(error)) => {
+            k.get_mut(caller).state = ThreadState::Running;
+            if mode.is_call() {
+                fail(k, caller, error);
+            }
+            Ok(())
+        }
+        Err(Failure::Leave(leave)) => {
+            // Before other locks are had there is nothing to start again.
+            if !matches!(leave, Leave::Need(_)) {
+                stop::restart_current(k);
+            }
+            Err(leave)
+        }
+    }
+}
+
+#[inline(always)]
+fn dispatch(k: &mut Kernel<'_>, args: &Args, cap: RawCap) -> Outcome {
+    let kind = cap.type_number();
+    let may_not_be_first = matches!(
+        kind,
+        t::THREAD | t::DOMAIN | t::CNODE | t::SCHED_CONTROL | t::SCHED_CONTEXT
+    );
+    if args.first_phase && may_not_be_first {
+        return Err(SysError::InvalidCapability(0).into());
+    }
+    let asks_itself = matches!(
+        kind,
+        t::THREAD | t::SCHED_CONTEXT | t::SCHED_CONTROL | t::IRQ_HANDLER | t::SGI_SIGNAL
+    );
+    if !asks_itself {
+        reach::hold_all(k)?;
+    }
+    match kind {
+        t::UNTYPED => invoke::untyped::invoke(k, args, cap.decode()),
+        t::CNODE => invoke::cnode::invoke(k, args),
+        t::THREAD => invoke::tcb::invoke(k, args, cap.decode()),
+        t::SCHED_CONTEXT => invoke::sched_context::invoke(k, args, cap.decode()),
+        t::SCHED_CONTROL => invoke::sched_control::invoke(k, args, cap.decode()),
+        t::FRAME => invoke::page::invoke(k, args, cap.decode()),
+        t::PAGE_TABLE => invoke::page_table::invoke(k, args, cap.decode()),
+        t::VSPACE => invoke::vspace::invoke(k, args, cap.decode()),
+        t::ASID_CONTROL | t::ASID_POOL => invoke::asid::invoke(k, args, cap.decode()),
+        t::IRQ_CONTROL | t::IRQ_HANDLER | t::SGI_SIGNAL => {
+            invoke::irq::invoke(k, args, cap.decode())
+        }
+        t::DOMAIN => invoke::domain::invoke(k, args),
+        _ => unreachable!("not a kernel object's method"),
+    }
 }
 
 /// Answers a Call of a kernel object.

@@ -12,6 +12,7 @@ use crate::{
     fault::SysError,
     irq,
     object::SlotRef,
+    reach,
     types::CoreId,
 };
 
@@ -58,7 +59,13 @@ enum Plan {
 pub fn invoke(k: &mut Kernel<'_>, args: &Args, cap: Cap) -> Outcome {
     let plan = match cap {
         Cap::IrqControl => decode_control(k, args)?,
-        Cap::IrqHandler { line } => decode_handler(k, args, line)?,
+        Cap::IrqHandler { line } => {
+            match invocation(args.label) {
+                Some(Invocation::IrqAck) => reach::hold(k, |k| reach::object::line(k, line))?,
+                _ => reach::hold_all(k)?,
+            }
+            decode_handler(k, args, line)?
+        }
         Cap::SgiSignal { sgi, target } => return Ok(send(k, sgi, target)),
         _ => unreachable!("dispatched by capability type"),
     };

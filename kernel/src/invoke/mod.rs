@@ -23,6 +23,7 @@ use crate::{
     fault::SysError,
     ipc::transfer::{self, ExtraCaps},
     object::{Progress, SlotRef, TcbRef},
+    reach::Need,
     types::CoreSet,
 };
 
@@ -33,6 +34,8 @@ pub enum Leave {
     Preempted,
     /// These other cores must be stopped first. Nothing has been written that a new start would not find.
     Stop(CoreSet),
+    /// These locks must be held as well. Nothing has been written.
+    Need(Need),
 }
 
 /// Why an invocation did not happen.

@@ -8,6 +8,7 @@ use crate::{
     cap::Cap,
     fault::SysError,
     object::{NotificationRef, ScRef, TcbRef},
+    reach::{self, object},
     sched::context,
     smp::stop,
 };
@@ -43,17 +44,22 @@ pub fn invoke(k: &mut Kernel<'_>, args: &Args, cap: Cap) -> Outcome {
     Ok(Results::none())
 }
 
-fn decode(k: &Kernel<'_>, args: &Args, sc: ScRef) -> Result<Plan, Failure> {
+fn decode(k: &mut Kernel<'_>, args: &Args, sc: ScRef) -> Result<Plan, Failure> {
     match Invocation::from_label(args.label) {
         Some(Invocation::SchedContextBind) => decode_bind(k, args, sc),
         Some(Invocation::SchedContextUnbind) => {
+            reach::hold(k, |k| object::unbind(k, sc))?;
             check_not_caller(k, args, sc)?;
             stop::ensure_idle_context(k, sc)?;
             Ok(Plan::Unbind)
         }
         Some(Invocation::SchedContextUnbindObject) => decode_unbind_object(k, args, sc),
-        Some(Invocation::SchedContextConsumed) => Ok(Plan::Consumed),
+        Some(Invocation::SchedContextConsumed) => {
+            reach::hold(k, |k| object::context(k, sc))?;
+            Ok(Plan::Consumed)
+        }
         Some(Invocation::SchedContextYieldTo) => {
+            reach::hold(k, |k| object::yield_to(k, sc))?;
             let tcb = k.get(sc).tcb.ok_or(SysError::IllegalOperation)?;
             if tcb == args.caller || k.get(tcb).priority > k.get(args.caller).mcp {
                 return Err(SysError::IllegalOperation.into());
@@ -64,14 +70,16 @@ fn decode(k: &Kernel<'_>, args: &Args, sc: ScRef) -> Result<Plan, Failure> {
     }
 }
 
-fn decode_bind(k: &Kernel<'_>, args: &Args, sc: ScRef) -> Result<Plan, Failure> {
+fn decode_bind(k: &mut Kernel<'_>, args: &Args, sc: ScRef) -> Result<Plan, Failure> {
     args.require(0, 1)?;
     match args.extra_cap(k, 0) {
         Cap::Thread { tcb } => {
+            reach::hold(k, |k| object::bind(k, sc, tcb))?;
             check_bind(k, sc, tcb)?;
             Ok(Plan::BindThread(tcb))
         }
         Cap::Notification { notification, .. } => {
+            reach::hold(k, |k| object::bind_notification(k, sc, notification))?;
             if k.get(sc).notification.is_some() || k.get(notification).sc.get().is_some() {
                 return Err(SysError::IllegalOperation.into());
             }
@@ -98,10 +106,11 @@ pub fn check_released(k: &Kernel<'_>, sc: ScRef, tcb: TcbRef) -> Result<(), SysE
     Ok(())
 }
 
-fn decode_unbind_object(k: &Kernel<'_>, args: &Args, sc: ScRef) -> Result<Plan, Failure> {
+fn decode_unbind_object(k: &mut Kernel<'_>, args: &Args, sc: ScRef) -> Result<Plan, Failure> {
     args.require(0, 1)?;
     match args.extra_cap(k, 0) {
         Cap::Thread { tcb } => {
+            reach::hold(k, |k| object::release(k, sc))?;
             if k.get(sc).tcb != Some(tcb) {
                 return Err(SysError::IllegalOperation.into());
             }
@@ -110,6 +119,7 @@ fn decode_unbind_object(k: &Kernel<'_>, args: &Args, sc: ScRef) -> Result<Plan, 
             Ok(Plan::UnbindThread)
         }
         Cap::Notification { notification, .. } => {
+            reach::hold(k, |k| object::bind_notification(k, sc, notification))?;
             if k.get(sc).notification != Some(notification) {
                 return Err(SysError::IllegalOperation.into());
             }

@@ -8,6 +8,7 @@ use crate::{
     cap::Cap,
     fault::SysError,
     object::ScRef,
+    reach,
     sched::context::{self, Parameters},
     smp::stop,
 };
@@ -21,7 +22,7 @@ pub fn invoke(k: &mut Kernel<'_>, args: &Args, cap: Cap) -> Outcome {
     Ok(Results::none())
 }
 
-fn decode(k: &Kernel<'_>, args: &Args, cap: Cap) -> Result<(ScRef, Parameters), Failure> {
+fn decode(k: &mut Kernel<'_>, args: &Args, cap: Cap) -> Result<(ScRef, Parameters), Failure> {
     let Cap::SchedControl { core } = cap else {
         unreachable!("dispatched by type")
     };
@@ -55,6 +56,7 @@ fn decode(k: &Kernel<'_>, args: &Args, cap: Cap) -> Result<(ScRef, Parameters), 
         }
         .into());
     }
+    reach::hold(k, |k| reach::object::configure(k, sc, core))?;
     stop::ensure_idle_context(k, sc)?;
     let max_refills = (BASE_REFILLS + extra) as u32;
     let sporadic = flags & SCHED_CONTEXT_SPORADIC != 0;

@@ -12,7 +12,9 @@ use crate::{
     fault::SysError,
     ipc,
     object::{NotificationRef, NotificationState, ScRef, SlotRef, TcbRef, TcbSlot},
-    preempt, registers, sched,
+    preempt,
+    reach::{self, object},
+    registers, sched,
     sched::context,
     smp::stop,
 };
@@ -43,34 +45,43 @@ pub fn invoke(k: &mut Kernel<'_>, args: &Args, cap: Cap) -> Outcome {
         Invocation::TcbConfigure => configure(k, args, tcb)?,
         Invocation::TcbSetPriority => {
             let priority = decode_priority(k, args)?;
+            reach::hold(k, |k| object::set_priority(k, tcb, priority))?;
             sched::set_priority(k, tcb, priority);
         }
         Invocation::TcbSetMcPriority => {
             let mcp = decode_priority(k, args)?;
+            reach::hold(k, |k| object::thread_alone(k, tcb))?;
             k.get_mut(tcb).mcp = mcp;
         }
         Invocation::TcbSetSchedParams => set_sched_params(k, args, tcb)?,
         Invocation::TcbSetTimeoutEndpoint => {
             args.require(0, 1)?;
+            reach::hold_all(k)?;
             let handler = decode_handler(k, args, 0, 1)?;
             install(k, tcb, TcbSlot::TimeoutHandler, handler)?;
         }
         Invocation::TcbSetIpcBuffer => {
             args.require(1, 1)?;
+            reach::hold_all(k)?;
             let buffer = decode_buffer(k, args, args.word(k, 0), 0)?;
             install_buffer(k, tcb, args.word(k, 0), buffer)?;
         }
         Invocation::TcbSetSpace => set_space(k, args, tcb)?,
         Invocation::TcbSuspend => {
+            reach::hold(k, |k| object::suspend(k, tcb))?;
             stop::ensure_not_live(k, tcb)?;
             sched::suspend(k, tcb);
         }
-        Invocation::TcbResume => sched::resume_thread(k, tcb),
+        Invocation::TcbResume => {
+            reach::hold(k, |k| object::resume(k, tcb))?;
+            sched::resume_thread(k, tcb);
+        }
         Invocation::TcbBindNotification => {
             let notification = decode_bind_notification(k, args, tcb)?;
             ipc::notification::bind(k, tcb, notification);
         }
         Invocation::TcbUnbindNotification => {
+            reach::hold(k, |k| object::unbind_waits(k, tcb))?;
             if k.get(tcb).bound_notification.is_none() {
                 return Err(SysError::IllegalOperation.into());
             }
@@ -78,6 +89,7 @@ pub fn invoke(k: &mut Kernel<'_>, args: &Args, cap: Cap) -> Outcome {
         }
         Invocation::TcbSetTlsBase => {
             args.require(1, 0)?;
+            reach::hold(k, |k| object::thread_alone(k, tcb))?;
             stop::ensure_not_live(k, tcb)?;
             k.get_mut(tcb.context()).tpidr = args.word(k, 0);
         }
@@ -98,8 +110,16 @@ fn read_registers(k: &mut Kernel<'_>, args: &Args, tcb: TcbRef) -> Outcome {
     if tcb == args.caller {
         return Err(SysError::IllegalOperation.into());
     }
+    let suspends = flags & SUSPEND_SOURCE != 0;
+    reach::hold(k, |k| {
+        if suspends {
+            object::suspend(k, tcb)
+        } else {
+            object::thread_alone(k, tcb)
+        }
+    })?;
     stop::ensure_not_live(k, tcb)?;
-    if flags & SUSPEND_SOURCE != 0 {
+    if suspends {
         sched::suspend(k, tcb);
     }
     Ok(Results::Registers {
@@ -119,6 +139,14 @@ fn write_registers(k: &mut Kernel<'_>, args: &Args, tcb: TcbRef) -> Result<(), F
     if tcb == args.caller {
         return Err(SysError::IllegalOperation.into());
     }
+    let resumes = flags & RESUME_TARGET != 0;
+    reach::hold(k, |k| {
+        object::registers(k, tcb)?;
+        if resumes {
+            object::resume(k, tcb)?;
+        }
+        Ok(())
+    })?;
     stop::ensure_not_live(k, tcb)?;
     preempt::take_progress(k, tcb);
     for index in 0..USER_CONTEXT_WORDS.min(count as usize) {
@@ -127,7 +155,7 @@ fn write_registers(k: &mut Kernel<'_>, args: &Args, tcb: TcbRef) -> Result<(), F
     }
     let context = k.get_mut(tcb.context());
     context.next_ip = context.fault_ip;
-    if flags & RESUME_TARGET != 0 {
+    if resumes {
         sched::resume_thread(k, tcb);
     }
     Ok(())
@@ -143,12 +171,25 @@ fn copy_registers(k: &mut Kernel<'_>, args: &Args, tcb: TcbRef) -> Result<(), Fa
     let Cap::Thread { tcb: source } = args.extra_cap(k, 0) else {
         return Err(SysError::InvalidCapability(1).into());
     };
+    let (suspends, resumes) = (flags & SUSPEND_SOURCE != 0, flags & RESUME_TARGET != 0);
+    reach::hold(k, |k| {
+        object::registers(k, tcb)?;
+        object::thread_alone(k, source)?;
+        if suspends {
+            object::suspend(k, source)?;
+        }
+        if resumes {
+            // What it is by then: the source may be this very thread.
+            object::restart(k, tcb)?;
+        }
+        Ok(())
+    })?;
     stop::ensure_not_live(k, tcb)?;
     stop::ensure_not_live(k, source)?;
-    if flags & SUSPEND_SOURCE != 0 {
+    if suspends {
         sched::suspend(k, source);
     }
-    if flags & RESUME_TARGET != 0 {
+    if resumes {
         sched::resume_thread(k, tcb);
     }
     preempt::take_progress(k, tcb);
@@ -164,6 +205,7 @@ fn copy_registers(k: &mut Kernel<'_>, args: &Args, tcb: TcbRef) -> Result<(), Fa
 
 fn configure(k: &mut Kernel<'_>, args: &Args, tcb: TcbRef) -> Result<(), Failure> {
     args.require(3, 3)?;
+    reach::hold_all(k)?;
     let address = args.word(k, 2);
     let buffer = decode_buffer(k, args, address, 2)?;
     let cspace = decode_spaces(k, args, tcb, 0)?;
@@ -177,6 +219,7 @@ fn configure(k: &mut Kernel<'_>, args: &Args, tcb: TcbRef) -> Result<(), Failure
 
 fn set_space(k: &mut Kernel<'_>, args: &Args, tcb: TcbRef) -> Result<(), Failure> {
     args.require(2, 3)?;
+    reach::hold_all(k)?;
     let cspace = decode_spaces(k, args, tcb, 1)?;
     let vspace = decode_vspace(k, args, 2)?;
     let handler = decode_handler(k, args, 0, 1)?;
@@ -290,16 +333,19 @@ fn install(
 }
 
 /// A priority (word 0) within the authority of the thread in extra capability 0.
-fn decode_priority(k: &Kernel<'_>, args: &Args) -> Result<u8, SysError> {
+fn decode_priority(k: &mut Kernel<'_>, args: &Args) -> Result<u8, Failure> {
     args.require(1, 1)?;
     let authority = decode_authority(k, args)?;
-    check_priority(k, args.word(k, 0), authority)
+    Ok(check_priority(k, args.word(k, 0), authority)?)
 }
 
-fn decode_authority(k: &Kernel<'_>, args: &Args) -> Result<TcbRef, SysError> {
+fn decode_authority(k: &mut Kernel<'_>, args: &Args) -> Result<TcbRef, Failure> {
     match args.extra_cap(k, 0) {
-        Cap::Thread { tcb } => Ok(tcb),
-        _ => Err(SysError::InvalidCapability(1)),
+        Cap::Thread { tcb } => {
+            reach::hold(k, |k| object::thread_alone(k, tcb))?;
+            Ok(tcb)
+        }
+        _ => Err(SysError::InvalidCapability(1).into()),
     }
 }
 
@@ -319,8 +365,12 @@ fn set_sched_params(k: &mut Kernel<'_>, args: &Args, tcb: TcbRef) -> Result<(), 
     let authority = decode_authority(k, args)?;
     let mcp = check_priority(k, args.word(k, 0), authority)?;
     let priority = check_priority(k, args.word(k, 1), authority)?;
+    reach::hold(k, |k| object::set_priority(k, tcb, priority))?;
     let change = decode_context(k, args, tcb)?;
     let handler = decode_handler(k, args, 2, 3)?;
+    if handler.is_some() || !k.get(tcb.slot(TcbSlot::FaultHandler)).is_empty() {
+        reach::hold_all(k)?;
+    }
     if let ContextChange::Unbind(_) = change {
         stop::ensure_not_live(k, tcb)?;
     }
@@ -335,9 +385,10 @@ fn set_sched_params(k: &mut Kernel<'_>, args: &Args, tcb: TcbRef) -> Result<(), 
     Ok(())
 }
 
-fn decode_context(k: &Kernel<'_>, args: &Args, tcb: TcbRef) -> Result<ContextChange, SysError> {
+fn decode_context(k: &mut Kernel<'_>, args: &Args, tcb: TcbRef) -> Result<ContextChange, Failure> {
     match args.extra_cap(k, 1) {
         Cap::SchedContext { sc, .. } => {
+            reach::hold(k, |k| object::bind(k, sc, tcb))?;
             if k.get(tcb).sc == Some(sc) {
                 super::sched_context::check_released(k, sc, tcb)?;
                 return Ok(ContextChange::Keep);
@@ -345,42 +396,46 @@ fn decode_context(k: &Kernel<'_>, args: &Args, tcb: TcbRef) -> Result<ContextCha
             super::sched_context::check_bind(k, sc, tcb)?;
             Ok(ContextChange::Bind(sc))
         }
-        Cap::Null if tcb == args.caller => Err(SysError::IllegalOperation),
-        Cap::Null => Ok(k
-            .get(tcb)
-            .sc
-            .map_or(ContextChange::Keep, ContextChange::Unbind)),
-        _ => Err(SysError::InvalidCapability(2)),
+        Cap::Null if tcb == args.caller => Err(SysError::IllegalOperation.into()),
+        Cap::Null => {
+            reach::hold(k, |k| object::leave_context(k, tcb))?;
+            let sc = k.get(tcb).sc;
+            Ok(sc.map_or(ContextChange::Keep, ContextChange::Unbind))
+        }
+        _ => Err(SysError::InvalidCapability(2).into()),
     }
 }
 
 fn decode_bind_notification(
-    k: &Kernel<'_>,
+    k: &mut Kernel<'_>,
     args: &Args,
     tcb: TcbRef,
-) -> Result<NotificationRef, SysError> {
+) -> Result<NotificationRef, Failure> {
     args.require(0, 1)?;
-    if k.get(tcb).bound_notification.is_some() {
-        return Err(SysError::IllegalOperation);
-    }
-    match args.extra_cap(k, 0) {
-        Cap::Notification {
-            notification,
-            rights,
-            ..
-        } if rights.contains(sel4_abi::CapRights::READ)
-            && k.get(notification).bound_tcb.get().is_none()
-            && k.get(notification).state() != NotificationState::Waiting =>
-        {
-            Ok(notification)
-        }
-        _ => Err(SysError::IllegalOperation),
+    let Cap::Notification {
+        notification,
+        rights,
+        ..
+    } = args.extra_cap(k, 0)
+    else {
+        return Err(SysError::IllegalOperation.into());
+    };
+    reach::hold(k, |k| object::bind_waits(k, tcb, notification))?;
+    if k.get(tcb).bound_notification.is_none()
+        && rights.contains(sel4_abi::CapRights::READ)
+        && k.get(notification).bound_tcb.get().is_none()
+        && k.get(notification).state() != NotificationState::Waiting
+    {
+        Ok(notification)
+    } else {
+        Err(SysError::IllegalOperation.into())
     }
 }
 
 fn set_flags(k: &mut Kernel<'_>, args: &Args, tcb: TcbRef) -> Outcome {
     args.require(2, 0)?;
     let (clear, set) = (args.word(k, 0), args.word(k, 1));
+    reach::hold(k, |k| object::thread_alone(k, tcb))?;
     stop::ensure_not_live(k, tcb)?;
     let flags = (u64::from(k.get(tcb).flags) & !clear) | (set & TCB_FLAG_FPU_DISABLED);
     k.get_mut(tcb).flags = flags as u8;

@@ -205,7 +205,7 @@ pub fn wake_in_turn(k: &mut Kernel<'_>, tcb: TcbRef) {
 pub fn suspend(k: &mut Kernel<'_>, tcb: TcbRef) {
     use crate::object::ThreadState;
     crate::ipc::cancel(k, tcb);
-    if k.get(tcb).state == ThreadState::Running {
+    if k.get(tcb).state == ThreadState::Running && k.this().current != Some(tcb) {
         // It stopped between two instructions: it would go on with the next one.
         let context = k.get_mut(tcb.context());
         context.fault_ip = context.next_ip;

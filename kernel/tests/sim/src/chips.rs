@@ -59,6 +59,14 @@ pub(crate) struct Core {
     own: Mutex<Own>,
 }
 
+/// A core read its counter.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    pub time: u64,
+    /// Behind a lock that it took or gave back.
+    pub locked: bool,
+}
+
 /// What other cores do not reach. The lock is for whoever drives the machine.
 pub(crate) struct Own {
     pub(crate) context: Option<ObjRef<Context>>,
@@ -66,7 +74,9 @@ pub(crate) struct Own {
     /// The interrupt that it acknowledged last, if there was one.
     pub(crate) acknowledged: Option<u32>,
     /// What it read from the counter, for those who want to know.
-    pub(crate) times: Vec<u64>,
+    pub(crate) looks: Vec<Look>,
+    /// Whether it has turned to a lock since it read the counter last.
+    locking: bool,
     pub(crate) fpu: u128,
     pub(crate) fpu_allowed: bool,
 }
@@ -96,7 +106,8 @@ impl Core {
                 context: None,
                 root: UserRoot::EMPTY,
                 acknowledged: None,
-                times: Vec::new(),
+                looks: Vec::new(),
+                locking: false,
                 fpu: 0,
                 fpu_allowed: false,
             }),
@@ -219,7 +230,9 @@ impl Hardware for Chips {
         // Every look takes a moment.
         self.pass(1);
         let now = self.now.get();
-        self.core().own().times.push(now);
+        let mut own = self.core().own();
+        let locked = core::mem::take(&mut own.locking);
+        own.looks.push(Look { time: now, locked });
         now
     }
 
@@ -236,6 +249,7 @@ impl Hardware for Chips {
     }
 
     fn interleave(&self) {
+        self.core().own().locking = true;
         if self.interleaves.bit(0) {
             self.stop(Stop::Point);
         }

@@ -79,11 +79,15 @@ impl Derivation {
         }
     }
 
-    /// The core has the locks from now on, and this is what its thread asks for.
-    pub fn goes_on(&mut self, k: &Kernel<'_>, machine: &Machine, core: usize, is_call: bool) {
+    /// The core may have the locks from now on: whether somebody waits for what it does.
+    pub fn looks_around(&mut self, machine: &Machine, core: usize) {
         let mut locks = machine.system().core_locks(machine.num_cores()).iter();
         let awaited = locks.any(TicketLock::has_waiter);
         self.urgent[core] = awaited || machine.interrupt(core).is_some();
+    }
+
+    /// This is what its thread asks for.
+    pub fn goes_on(&mut self, k: &Kernel<'_>, core: usize, is_call: bool) {
         let caller = k.core(CoreId(core as u16)).current.filter(|_| is_call);
         self.plans[core] = caller.and_then(|caller| ask::plan(k, &self.tree, caller));
     }

@@ -24,7 +24,7 @@ use tern_kernel::object::{Context, ObjRef};
 use tern_kernel::system::{System, use_system};
 use tern_kernel::types::CoreId;
 
-use crate::chips::Chips;
+use crate::chips::{Chips, Look};
 use crate::cores::{Cores, Input, Pause, Store, Work};
 use crate::replay::{Event, Journal};
 
@@ -292,9 +292,14 @@ impl Machine {
     }
 
     /// What a core has read from the counter since this was asked last.
-    pub fn take_times(&self, core: usize, times: &mut Vec<u64>) {
-        times.clear();
-        times.append(&mut self.chips().cores[core].own().times);
+    pub fn take_looks(&self, core: usize, looks: &mut Vec<Look>) {
+        looks.clear();
+        looks.append(&mut self.chips().cores[core].own().looks);
+    }
+
+    /// How often that was.
+    pub fn looks(&self, core: usize) -> usize {
+        self.chips().cores[core].own().looks.len()
     }
 
     pub fn interrupt(&self, core: usize) -> Option<u32> {

@@ -16,6 +16,8 @@ mod reply;
 mod state;
 mod syscall;
 
+use crate::chips::Look;
+
 pub use event::{Args, Cap, Effect, End, Event, Operand, Outside, Phase, Request, Verdict};
 pub use state::{
     Above, Choice, Context, Core, Doing, Endpoint, Failure, Fault, Handler, Head, Id, Notification,
@@ -45,7 +47,7 @@ impl Limits {
 pub struct Oracle<'a> {
     pub limits: Limits,
     /// What the core read from its clock, in this order.
-    pub times: &'a [u64],
+    pub looks: &'a [Look],
 }
 
 /// One section of one core.
@@ -91,11 +93,11 @@ impl<'a> Step<'a> {
     /// What the core read from its clock next.
     fn time(&mut self) -> u64 {
         let now = self.core().now;
-        let Some((&first, rest)) = self.machine.times.split_first() else {
+        let Some((&first, rest)) = self.machine.looks.split_first() else {
             return now;
         };
-        self.machine.times = rest;
-        first.max(now)
+        self.machine.looks = rest;
+        first.time.max(now)
     }
 
     /// Looks at the clock: what has passed since the last look is the payer's.
@@ -114,7 +116,7 @@ impl<'a> Step<'a> {
 
     /// The core looks at its clock in the middle of long work.
     fn stamp_often(&mut self) {
-        while self.machine.times.len() > usize::from(self.end == End::Parked) {
+        while self.machine.looks.len() > usize::from(self.end == End::Parked) {
             self.stamp();
         }
     }
@@ -133,7 +135,7 @@ impl<'a> Step<'a> {
         self.end = end;
         self.work(phase, event, end)?;
         if self.is_unsure {
-            return Err(Outside("a core parks, and a refill with it"));
+            return Err(Outside("a refill comes due in the midst"));
         }
         Ok(if self.is_untold {
             Verdict::ButAnswer
@@ -242,6 +244,10 @@ impl<'a> Step<'a> {
     }
 
     fn act(&mut self, caller: Id, event: &Event, end: End) -> Result<(), Outside> {
+        // Once more for each lock that turned out to be missing.
+        while self.machine.looks.first().is_some_and(|look| look.locked) {
+            self.stamp();
+        }
         if end == End::Waits {
             // Nothing is done until others have stopped, but the thread will start again if it is moved meanwhile.
             let invokes = self.invokes_object(event)?;

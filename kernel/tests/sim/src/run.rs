@@ -255,7 +255,8 @@ impl Driver {
                 self.machine.pass(1);
                 let k = self.inspect();
                 if let Some(witness) = &mut self.witness {
-                    witness.goes_on(&k, &self.machine, *core);
+                    let held = self.checker.locks.held(*core);
+                    witness.goes_on(&k, &self.machine, *core, held);
                 }
                 self.machine.go(*core);
             }

@@ -17,6 +17,8 @@ use tern_kernel::access::Kernel;
 use tern_kernel::entry::Cause;
 use tern_kernel::types::CoreId;
 
+use crate::check::locks::Held;
+use crate::chips::Look;
 use crate::derivation::Derivation;
 use crate::machine::Machine;
 use crate::model::{End, Event, Limits, Oracle, Outside, Phase, State, Step, Verdict};
@@ -61,8 +63,11 @@ impl Tally {
 struct Visit {
     phase: Phase,
     cause: Cause,
-    /// As of the moment when the core got the locks.
+    /// As of the moment when the core got the locks with which it began.
     event: Option<Event>,
+    /// Since then it adds to them, if it has to, and what it has read stays what it is.
+    has_begun: bool,
+    looks: usize,
     /// When the core's timer was to fire.
     deadline: u64,
 }
@@ -72,7 +77,7 @@ pub struct Witness {
     state: State,
     visits: Vec<Option<Visit>>,
     limits: Limits,
-    times: Vec<u64>,
+    looks: Vec<Look>,
     derivation: Derivation,
     pub tally: Tally,
 }
@@ -80,9 +85,9 @@ pub struct Witness {
 impl Witness {
     /// From now on, every section is watched. All cores are out of the kernel.
     pub fn new(k: &mut Kernel<'_>, machine: &Machine) -> Self {
-        let mut times = Vec::new();
+        let mut looks = Vec::new();
         let visits = (0..machine.num_cores()).map(|core| {
-            machine.take_times(core, &mut times);
+            machine.take_looks(core, &mut looks);
             None
         });
         let visits = visits.collect();
@@ -98,7 +103,7 @@ impl Witness {
             derivation: Derivation::new(k),
             visits,
             limits,
-            times,
+            looks,
             tally: Tally::default(),
         }
     }
@@ -113,23 +118,35 @@ impl Witness {
             phase: Phase::Entry,
             cause,
             event: None,
+            has_begun: false,
+            looks: 0,
             deadline: machine.deadline(core),
         });
     }
 
     /// The core is about to go on. If it may get the last lock by that, this is the moment to see what it is asked to do:
-    /// capabilities and shared memory do not change any more.
-    pub fn goes_on(&mut self, k: &Kernel<'_>, machine: &Machine, core: usize) {
+    /// capabilities and shared memory do not change any more. In the invocation of an object, a core that has looked at its
+    /// clock under its locks knows that already, and gets further ones, unless it drops all to begin again.
+    pub fn goes_on(&mut self, k: &Kernel<'_>, machine: &Machine, core: usize, held: Held) {
         let Some(visit) = &mut self.visits[core] else {
             return;
         };
+        let looks = machine.looks(core);
+        visit.has_begun = !held.is_empty() && (visit.has_begun || looks > visit.looks);
+        visit.looks = looks;
         if !machine.may_get_last_lock(core) {
+            return;
+        }
+        self.derivation.looks_around(machine, core);
+        let known = visit.event.as_ref().filter(|event| event.is_invocation());
+        if let Some(event) = known.filter(|_| visit.has_begun) {
+            resolve::recall(k, event, &mut self.state);
             return;
         }
         let event = resolve::event(k, machine, core, visit.cause, &mut self.state);
         visit.event = Some(event);
         let is_call = visit.cause == Cause::Syscall;
-        self.derivation.goes_on(k, machine, core, is_call);
+        self.derivation.goes_on(k, core, is_call);
     }
 
     /// The core is about to release its locks.
@@ -145,23 +162,24 @@ impl Witness {
         };
         let visit = self.visits[core].as_mut().expect("the core has entered");
         let event = visit.event.as_ref().expect("the core got the locks");
-        machine.take_times(core, &mut self.times);
+        visit.looks = 0;
+        machine.take_looks(core, &mut self.looks);
         let acts = matches!(visit.phase, Phase::Entry | Phase::Queueing | Phase::Holding);
         self.derivation.releases(k, core, acts);
         self.tally.changes = self.derivation.changes;
         if visit.phase == Phase::Entry {
-            let is_short = is_short(event, &self.times);
+            let is_short = is_short(event, &self.looks);
             if is_short {
                 assert_eq!(end, End::Left, "a short cut of core {core}");
                 let now = machine.deadline(core);
-                let entered = self.times[0];
+                let entered = self.looks[0].time;
                 accounts(&self.state, &after, core, entered, (visit.deadline, now));
             }
             self.tally.count(name(event), u64::from(is_short), 1);
         }
         let oracle = Oracle {
             limits: self.limits,
-            times: &self.times,
+            looks: &self.looks,
         };
         let mut model = self.state.clone();
         self.tally.sections += 1;
@@ -189,14 +207,19 @@ impl Witness {
         if end == End::Left {
             self.visits[core] = None;
         }
-        self.state = after;
+        let before = std::mem::replace(&mut self.state, after);
+        let clocks = self.state.cores.iter_mut().zip(&before.cores).enumerate();
+        for (_, (clock, before)) in clocks.filter(|(other, _)| *other != core) {
+            // Others look at their clocks in the midst of what they do.
+            (clock.now, clock.used) = (before.now, before.used);
+        }
     }
 }
 
 /// Whether a section, the first after a trap, was a short cut. The usual way looks at the clock again once it has the
 /// locks, unless it does nothing that costs time.
-fn is_short(event: &Event, times: &[u64]) -> bool {
-    !matches!(event, Event::FloatingPoint { .. } | Event::Debug) && times.len() == 1
+fn is_short(event: &Event, looks: &[Look]) -> bool {
+    !matches!(event, Event::FloatingPoint { .. } | Event::Debug) && looks.len() == 1
 }
 
 /// What a core entered the kernel for, in a word or two.

@@ -23,7 +23,7 @@ impl Held {
         self.0 == (1 << cores) - 1
     }
 
-    fn is_empty(self) -> bool {
+    pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 }

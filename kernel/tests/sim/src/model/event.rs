@@ -113,6 +113,23 @@ pub enum Event {
     Debug,
 }
 
+impl Event {
+    /// Whether an object is invoked, other than those of messages.
+    pub fn is_invocation(&self) -> bool {
+        let Self::Syscall(request) = self else {
+            return false;
+        };
+        let cap = request.invoked().map(|invoked| invoked.cap);
+        matches!(
+            cap,
+            Some(Ok(Cap::Thread(_)
+                | Cap::Context { .. }
+                | Cap::Control { .. }
+                | Cap::Other { .. }))
+        )
+    }
+}
+
 /// The part of a core's work that a section of code under the locks does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {

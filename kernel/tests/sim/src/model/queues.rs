@@ -199,7 +199,9 @@ impl Step<'_> {
         let due = self.after.contexts[context].head.time;
         // A core that parks charges once more, later than now: what was due may not be any more, and the other way round.
         let later = self.after.cores[self.me].now;
-        self.is_unsure |= self.end == End::Parked && !self.is_parking && due > now;
+        let parks = self.end == End::Parked && !self.is_parking;
+        // It may also have come due between two looks at the clock, behind others or before them.
+        self.is_unsure |= due > now && (parks || due <= later);
         due <= later
     }
 

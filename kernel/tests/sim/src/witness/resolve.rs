@@ -6,7 +6,7 @@ use tern_kernel::access::Kernel;
 use tern_kernel::cap::Cap as KernelCap;
 use tern_kernel::entry::Cause;
 use tern_kernel::ipc::transfer;
-use tern_kernel::object::TcbRef;
+use tern_kernel::object::{ObjRef, TcbRef};
 use tern_kernel::types::CoreId;
 use tern_kernel::{cspace, irq, syscall, vspace};
 
@@ -122,6 +122,43 @@ fn system_call(k: &Kernel<'_>, caller: TcbRef, state: &mut State) -> Event {
         request.args.effect = effect::of(k, caller, cap, info.label(), &request.args.words, state);
     }
     Event::Syscall(request)
+}
+
+/// What the event names becomes known once more: others have changed the state since.
+pub(super) fn recall(k: &Kernel<'_>, event: &Event, state: &mut State) {
+    match event {
+        Event::Interrupt(Some((id, _))) => {
+            read::add_notification(k, ObjRef::from_address(*id), state);
+        }
+        Event::Syscall(request) => {
+            for operand in [&request.x0, &request.x6, &request.x8] {
+                if let Ok(cap) = operand.cap {
+                    recall_cap(k, cap, state);
+                }
+            }
+            for cap in request.args.extra.iter().flatten() {
+                recall_cap(k, *cap, state);
+            }
+            match request.args.effect {
+                Effect::Delete(cap) => recall_cap(k, cap, state),
+                Effect::CancelBadged { endpoint, .. } => {
+                    read::add_endpoint(k, ObjRef::from_address(endpoint), state);
+                }
+                Effect::Nothing | Effect::Unknown(_) => {}
+            }
+        }
+        _ => {}
+    }
+}
+
+fn recall_cap(k: &Kernel<'_>, cap: Cap, state: &mut State) {
+    match cap {
+        Cap::Endpoint { id, .. } => read::add_endpoint(k, ObjRef::from_address(id), state),
+        Cap::Notification { id, .. } => read::add_notification(k, ObjRef::from_address(id), state),
+        Cap::Reply { id, .. } => read::add_reply(k, ObjRef::from_address(id), state),
+        Cap::Context { id, .. } => read::add_context(k, ObjRef::from_address(id), state),
+        Cap::Null | Cap::Zombie | Cap::Thread(_) | Cap::Control { .. } | Cap::Other { .. } => {}
+    }
 }
 
 pub(super) fn cap(k: &Kernel<'_>, cap: KernelCap, state: &mut State) -> Cap {
