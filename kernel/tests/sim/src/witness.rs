@@ -186,6 +186,18 @@ impl Witness {
                     );
                 }
             }
+            if let Event::Debug = event
+                && self.looks.len() == 1
+            {
+                let doing = |state: &State| {
+                    let current = state.cores[core].current;
+                    (current, current.map(|id| state.threads[id].doing))
+                };
+                assert!(
+                    doing(&self.state) == doing(&after),
+                    "a debug call of core {core} changed what runs"
+                );
+            }
             self.tally.count(name(event), u64::from(is_short), 1);
         }
         let oracle = Oracle {
