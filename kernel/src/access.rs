@@ -20,7 +20,7 @@ use sel4_abi::IpcBuffer;
 
 use crate::{
     arch,
-    config::ALL_LOCKS,
+    config::{ALL_LOCKS, SMP},
     counters,
     machine::{Machine, machine},
     masked,
@@ -62,7 +62,7 @@ impl Kernel<'_> {
     /// This core's own lock, if nobody has it or waits for it.
     pub fn try_lock_own(me: CoreId) -> Option<Self> {
         let system = system();
-        if ALL_LOCKS {
+        if ALL_LOCKS || !SMP {
             return Some(Self::lock_all(system, me));
         }
         arch::interleave();
@@ -85,15 +85,19 @@ impl Kernel<'_> {
 
     /// Takes every core lock, in ascending order.
     pub fn lock_all(system: &'static System, me: CoreId) -> Self {
-        Self::lock(system, me, machine().all_cores())
+        Self::lock(system, me, machine().all_cores)
     }
 
     /// Takes these locks, in ascending order.
     fn lock(system: &'static System, me: CoreId, held: CoreSet) -> Self {
-        for core in held.iter() {
-            arch::interleave();
-            system.locks[core.index()].acquire();
+        masked::waits(me);
+        if SMP {
+            for core in held.iter() {
+                arch::interleave();
+                system.locks[core.index()].acquire();
+            }
         }
+        masked::waited(me);
         Self::new(system, me, held)
     }
 
@@ -140,14 +144,13 @@ impl Kernel<'_> {
     /// Adds what is missing to what is held, without giving anything up: what has been read so far still holds. False
     /// if that cannot be had; some of it may have been added.
     pub fn extend(&mut self, need: Need) -> bool {
-        for core in self.with(need).iter() {
-            if self.held.contains(core) {
-                continue;
-            }
+        for core in self.with(need).without(self.held).iter() {
             let lock = &self.system().locks[core.index()];
             arch::interleave();
-            if self.held.last() < Some(core) {
+            if self.held.is_below(core) {
+                masked::waits(self.me);
                 lock.acquire();
+                masked::waited(self.me);
             } else if !lock.try_acquire() {
                 return false;
             }
@@ -162,7 +165,7 @@ impl Kernel<'_> {
             Need::Cores(more) if self.held.union(more).len() <= reach::MAX_SET => {
                 self.held.union(more)
             }
-            _ => machine().all_cores(),
+            _ => machine().all_cores,
         }
     }
 
@@ -172,7 +175,7 @@ impl Kernel<'_> {
     }
 
     pub fn holds(&self, core: CoreId) -> bool {
-        self.held.contains(core)
+        !SMP || self.held.contains(core)
     }
 
     /// How many locks are held.
@@ -181,7 +184,7 @@ impl Kernel<'_> {
     }
 
     pub fn holds_all(&self) -> bool {
-        self.held == machine().all_cores()
+        !SMP || self.held == machine().all_cores
     }
 
     /// A token for checks on the development machine, where no other core does anything meanwhile. It must not be used to
@@ -190,7 +193,7 @@ impl Kernel<'_> {
     pub fn inspect(system: &'static System, me: CoreId) -> Self {
         Self {
             locked_at: 0,
-            ..Self::new(system, me, machine().all_cores())
+            ..Self::new(system, me, machine().all_cores)
         }
     }
 
@@ -198,7 +201,7 @@ impl Kernel<'_> {
     #[inline(always)]
     pub fn release_quietly(self) {
         debug_assert!(self.doorbells.is_empty());
-        if self.held != CoreSet::one(self.me) {
+        if !SMP || self.held != CoreSet::one(self.me) {
             return self.release();
         }
         arch::publish();
@@ -211,17 +214,21 @@ impl Kernel<'_> {
     pub fn release(self) {
         arch::publish();
         self.unlock();
-        for core in self.doorbells.iter() {
-            counters::doorbell();
-            arch::ring(core);
+        if SMP {
+            for core in self.doorbells.iter() {
+                counters::doorbell();
+                arch::ring(core);
+            }
         }
     }
 
     fn unlock(&self) {
         masked::released(self, self.locked_at);
-        for core in self.held.iter() {
-            self.system().locks[core.index()].release();
-            arch::interleave();
+        if SMP {
+            for core in self.held.iter() {
+                self.system().locks[core.index()].release();
+                arch::interleave();
+            }
         }
     }
 

@@ -149,7 +149,7 @@ fn fill(k: &mut Kernel<'_>, slot: SlotRef) {
 
 /// Puts a new object's capability into an empty slot, as a child of the untyped in `parent`.
 #[inline]
-pub fn insert_new(k: &mut Kernel<'_>, cap: Cap, parent: SlotRef, slot: SlotRef) {
+pub fn insert_new(k: &mut Kernel<'_>, cap: impl Into<RawCap>, parent: SlotRef, slot: SlotRef) {
     insert_after(k, parent, slot, cap.into(), Flags::new(true, true));
 }
 

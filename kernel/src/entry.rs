@@ -118,7 +118,6 @@ pub fn idle(me: CoreId) {
 
 /// The rest of an entry.
 fn with_own_lock(mut k: Kernel<'_>, cause: Cause, interrupt: Option<u32>, entered: u64) -> bool {
-    let me = k.me();
     masked::set_reason(&k, k.this().current, cause);
     let Some(caller) = k.this().current else {
         k = k.secure(|k| reach::interrupt(k, interrupt));
@@ -162,6 +161,26 @@ fn with_own_lock(mut k: Kernel<'_>, cause: Cause, interrupt: Option<u32>, entere
         stop::restart_current(&mut k);
         return leave(k, None);
     }
+    perform(k, caller, cause)
+}
+
+/// A call of a funded thread that has just entered, with its core's lock, and goes on with nothing that was left half-way.
+pub fn call_locked(mut k: Kernel<'_>, caller: TcbRef, entered: u64) {
+    let me = k.me();
+    masked::set_reason(&k, Some(caller), Cause::Syscall);
+    k.flags(me).will_look.store(true, Ordering::Relaxed);
+    sched::time::stamp_at(&mut k, entered);
+    let runs = perform(k, caller, Cause::Syscall);
+    masked::end(me);
+    if !runs {
+        idle(me);
+    }
+}
+
+/// Does what a funded thread asked for.
+#[inline(always)]
+fn perform(mut k: Kernel<'_>, caller: TcbRef, cause: Cause) -> bool {
+    let me = k.me();
     // So that little work is not left half-way: a thread that deletes itself would not come back to finish it.
     k.this_mut().work_units = 0;
     let mut stopper: Option<Stopper> = None;
@@ -172,7 +191,7 @@ fn with_own_lock(mut k: Kernel<'_>, cause: Cause, interrupt: Option<u32>, entere
             Err(Leave::Need(need)) => {
                 k = k
                     .retake(need)
-                    .secure(|k| reach::call(k, caller, cause, interrupt));
+                    .secure(|k| reach::call(k, caller, cause, None));
                 reach::count(&k);
                 sched::time::stamp(&mut k);
                 continue;

@@ -10,6 +10,8 @@ use crate::{arch, config::KERNEL_WCET_SCALE, types::CoreSet};
 pub struct Machine {
     /// Cores that came up: the valid [`crate::types::CoreId`]s are below.
     pub num_cores: usize,
+    /// The same as a set.
+    pub all_cores: CoreSet,
     pub limits: Limits,
     /// Counter ticks in a second.
     pub frequency: u64,
@@ -33,16 +35,13 @@ impl Machine {
         let limits = Limits::for_frequency(frequency, KERNEL_WCET_SCALE as u64);
         Self {
             num_cores,
+            all_cores: CoreSet::first(num_cores),
             limits,
             frequency,
             gic,
             max_intid,
             timer_ppi,
         }
-    }
-
-    pub fn all_cores(&self) -> CoreSet {
-        CoreSet::first(self.num_cores)
     }
 }
 

@@ -8,7 +8,8 @@
 //! emulator that counts instructions counts those of all cores, so what others do meanwhile is in the figures.
 //!
 //! The longest stretches are also kept by [`Mode`], for the benchmark: by the locks that were held, of a whole stretch by
-//! the most that it held at a time.
+//! the most that it held at a time. Of those, waiting for locks and for other cores is left out: with emulated cores that
+//! take turns it would be as long as somebody else's turn.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -62,6 +63,10 @@ struct Stretches {
     held_reason: AtomicU64,
     /// The most locks of this stretch so far, as a number of [`Mode`].
     mode: AtomicU64,
+    /// Since when the core has had no lock after having had some, or waits for one; 0 if neither. And how long that was in
+    /// this stretch before.
+    waits_since: AtomicU64,
+    waited: AtomicU64,
     /// The longest whole one and the longest with locks held, by mode, since the core came up.
     by_mode: [[AtomicU64; 2]; 3],
 }
@@ -75,6 +80,8 @@ static CORES: [Stretches; MAX_NUM_NODES] = [const {
         held: AtomicU64::new(0),
         held_reason: AtomicU64::new(0),
         mode: AtomicU64::new(0),
+        waits_since: AtomicU64::new(0),
+        waited: AtomicU64::new(0),
         by_mode: [const { [const { AtomicU64::new(0) }; 2] }; 3],
     }
 }; MAX_NUM_NODES];
@@ -93,6 +100,8 @@ pub fn begin(me: CoreId) {
     if TRACK_MASKED {
         let core = &CORES[me.index()];
         core.mode.store(Mode::Local as u64, Ordering::Relaxed);
+        core.waits_since.store(0, Ordering::Relaxed);
+        core.waited.store(0, Ordering::Relaxed);
         core.entered.store(arch::cycles(), Ordering::Relaxed);
     }
 }
@@ -105,7 +114,27 @@ pub fn end(me: CoreId) {
         let reason = core.reason.load(Ordering::Relaxed);
         note(&core.whole, &core.whole_reason, length, reason);
         let mode = core.mode.load(Ordering::Relaxed) as usize;
-        raise(&core.by_mode[mode][0], length);
+        let waited = core.waited.load(Ordering::Relaxed);
+        raise(&core.by_mode[mode][0], length - waited);
+    }
+}
+
+/// From here on the core waits, until [`waited`].
+pub fn waits(me: CoreId) {
+    if TRACK_MASKED {
+        let since = &CORES[me.index()].waits_since;
+        if since.load(Ordering::Relaxed) == 0 {
+            since.store(arch::cycles(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// The core has the lock that it waited for.
+pub fn waited(me: CoreId) {
+    if TRACK_MASKED {
+        let core = &CORES[me.index()];
+        let waited = arch::cycles() - core.waits_since.swap(0, Ordering::Relaxed);
+        core.waited.fetch_add(waited, Ordering::Relaxed);
     }
 }
 
@@ -128,6 +157,8 @@ pub fn released(k: &Kernel<'_>, since: u64) {
         let mode = Mode::of(k);
         raise(&core.mode, mode as u64);
         raise(&core.by_mode[mode as usize][1], length);
+        // If locks are taken again in this stretch, the core will have waited from here on.
+        waits(k.me());
     }
 }
 

@@ -58,9 +58,9 @@ impl CoreSet {
         self.0.count_ones() as usize
     }
 
-    /// The core with the highest number.
-    pub fn last(&self) -> Option<CoreId> {
-        self.0.checked_ilog2().map(|bit| CoreId(bit as u16))
+    /// Whether all of them have lower numbers than this core.
+    pub fn is_below(self, core: CoreId) -> bool {
+        self.0 >> core.0 == 0
     }
 
     pub fn is_empty(&self) -> bool {
@@ -69,6 +69,10 @@ impl CoreSet {
 
     pub fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     /// In ascending order.
@@ -91,7 +95,10 @@ mod tests {
             let set = CoreSet::first(count);
             assert_eq!(set.len(), count);
             assert!(set.iter().map(CoreId::index).eq(0..count));
-            assert_eq!(set.last().map(CoreId::index), count.checked_sub(1));
+            assert!(
+                (0..MAX_NUM_NODES).all(|core| set.is_below(CoreId(core as u16)) == (count <= core))
+            );
+            assert!(set.without(set).is_empty());
         }
         let pair = CoreSet::one(CoreId(0)).union(CoreSet::one(CoreId(MAX_NUM_NODES as u16 - 1)));
         assert!(pair.iter().next() == Some(CoreId(0)) && pair.len() <= 2);

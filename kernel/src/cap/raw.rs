@@ -76,6 +76,14 @@ fn rights(word: u64) -> CapRights {
 
 impl From<Cap> for RawCap {
     fn from(cap: Cap) -> Self {
+        Self::pack(cap)
+    }
+}
+
+impl RawCap {
+    /// As [`RawCap::from`], for those who know the type: they have that type's fields left of it.
+    #[inline(always)]
+    pub fn pack(cap: Cap) -> Self {
         let [w0, w1] = match cap {
             Cap::Null => [0, 0],
             Cap::Untyped {

@@ -110,7 +110,8 @@ fn enter(
         if let Some(mut k) = Kernel::try_lock_own(me) {
             // Under the lock, so that it is not earlier than what other cores have written there.
             let entered = arch::counter();
-            if let Some(caller) = undisturbed(&k, entered)
+            let caller = undisturbed(&k, entered);
+            if let Some(caller) = caller
                 && let Some(exit) = attempt(&mut k, caller, entered)
             {
                 needs::count(&k);
@@ -123,12 +124,22 @@ fn enter(
                 }
                 return exit;
             }
-            entry::enter_locked(k, cause, None, entered);
+            match caller {
+                // Nobody wants anything else of this core, and a single send phase asks for locks on its way.
+                Some(caller) if cause == Cause::Syscall && is_call(&k, caller) => {
+                    entry::call_locked(k, caller, entered);
+                }
+                _ => entry::enter_locked(k, cause, None, entered),
+            }
             return Exit::Any;
         }
     }
     entry::enter(me, cause);
     Exit::Any
+}
+
+fn is_call(k: &Kernel<'_>, caller: TcbRef) -> bool {
+    k.get(caller.context()).x[7] == Syscall::Call as u64
 }
 
 /// The thread that this core runs, if nothing else is to be looked at first.

@@ -6,7 +6,7 @@ use super::{Args, Leave, Outcome, Results};
 use crate::{
     access::Kernel,
     arch,
-    cap::{Cap, FrameRights, PageSize},
+    cap::{Cap, FrameRights, PageSize, RawCap},
     cdt,
     config::RETYPE_FAN_OUT_LIMIT,
     cspace, debug,
@@ -164,28 +164,45 @@ fn reset(k: &mut Kernel<'_>, plan: &Plan) -> Result<(), Leave> {
 }
 
 fn perform(k: &mut Kernel<'_>, plan: &Plan) {
-    let slot = plan.slot;
     let size = 1u64 << plan.object_bits;
     let start = plan.free.next_multiple_of(size);
-    for number in 0..plan.count {
-        let at = plan.base.offset(start + number * size);
-        let cap = create(k, plan, at);
-        cdt::insert_new(k, cap, slot, plan.first_slot.nth(number as usize));
+    match plan.object {
+        ObjectType::SmallPage => create_pages(k, plan, start, PageSize::Small),
+        ObjectType::LargePage => create_pages(k, plan, start, PageSize::Large),
+        ObjectType::HugePage => create_pages(k, plan, start, PageSize::Huge),
+        _ => create_objects(k, plan, start),
     }
     let free = start + plan.count * size;
-    k.get_mut(slot).raw_mut().set_free(free);
+    k.get_mut(plan.slot).raw_mut().set_free(free);
+}
+
+/// The kernel keeps nothing in pages.
+#[inline]
+fn create_pages(k: &mut Kernel<'_>, plan: &Plan, start: u64, size: PageSize) {
+    for number in 0..plan.count {
+        let cap = RawCap::pack(Cap::Frame {
+            base: plan.base.offset(start + number * size.bytes()),
+            size,
+            rights: FrameRights::ReadWrite,
+            device: plan.device,
+            mapping: None,
+        });
+        cdt::insert_new(k, cap, plan.slot, plan.first_slot.nth(number as usize));
+    }
+}
+
+#[inline(never)]
+fn create_objects(k: &mut Kernel<'_>, plan: &Plan, start: u64) {
+    for number in 0..plan.count {
+        let at = plan.base.offset(start + (number << plan.object_bits));
+        let cap = create(k, plan, at);
+        cdt::insert_new(k, cap, plan.slot, plan.first_slot.nth(number as usize));
+    }
 }
 
 /// Puts an object into cleared memory: its capability.
 fn create(k: &mut Kernel<'_>, plan: &Plan, at: PhysAddr) -> Cap {
     let home = k.me();
-    let page = |size: PageSize| Cap::Frame {
-        base: at,
-        size,
-        rights: FrameRights::ReadWrite,
-        device: plan.device,
-        mapping: None,
-    };
     // Only where the kernel keeps the object: a device may be beyond the window.
     let address = || arch::to_virtual(at);
     match plan.object {
@@ -239,9 +256,9 @@ fn create(k: &mut Kernel<'_>, plan: &Plan, at: PhysAddr) -> Cap {
                 can_grant: true,
             }
         }
-        ObjectType::SmallPage => page(PageSize::Small),
-        ObjectType::LargePage => page(PageSize::Large),
-        ObjectType::HugePage => page(PageSize::Huge),
+        ObjectType::SmallPage | ObjectType::LargePage | ObjectType::HugePage => {
+            unreachable!("pages are made elsewhere")
+        }
         // The walker may read tables as soon as they are mapped; cleared memory is a table of nothing.
         ObjectType::VSpace => Cap::VSpace {
             root: ObjRef::from_address(address()),
