@@ -78,13 +78,14 @@ fn words(words: [u64; 2]) {
 /// A copy has no more rights, and the kind and object of what it is a copy of; so has one with a badge or a guard.
 fn derived(given: &mut Given<'_>, cap: Cap) {
     let kind = RawCap::from(cap).type_number();
-    let masked = derive::mask_rights(cap, CapRights::from_bits_truncate(given.any()));
-    assert_eq!(RawCap::from(masked).type_number(), kind);
-    stored(masked);
+    let masked = derive::mask_rights(cap.into(), CapRights::from_bits_truncate(given.any()));
+    assert_eq!(masked.type_number(), kind);
+    stored(masked.decode());
     for new in [
-        derive::mint(cap, given.any()),
-        derive::mutate(cap, given.any()),
+        derive::mint(cap.into(), given.any()),
+        derive::mutate(cap.into(), given.any()),
     ] {
+        let new = new.decode();
         let number = RawCap::from(new).type_number();
         assert!(number == kind || new.is_null(), "{cap:?} became {new:?}");
         stored(new);

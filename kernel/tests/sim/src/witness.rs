@@ -236,8 +236,8 @@ impl Witness {
     }
 }
 
-/// Whether a section, the first after a trap, was a short cut. The usual way looks at the clock again once it has the
-/// locks, unless it does nothing that costs time.
+/// Whether a section, the first after a trap, was a short cut, or a call that goes on from one. The usual way looks at
+/// the clock again once it has the locks, unless it does nothing that costs time.
 fn is_short(event: &Event, looks: &[Look]) -> bool {
     !matches!(event, Event::FloatingPoint { .. } | Event::Debug) && looks.len() == 1
 }
