@@ -103,8 +103,8 @@ fn derived(given: &mut Given<'_>, cap: Cap) {
 }
 
 fn object<T: Object>(given: &mut Given<'_>, bits: u32) -> ObjRef<T> {
-    // In the kernel's half of the address space, or the other: 48 bits with a sign.
-    let address = (given.any::<u64>() << 16) as i64 >> 16;
+    // Objects are in one half of the address space, here in the lower one: 48 bits.
+    let address = given.any::<u64>() & ((1 << 48) - 1);
     let address = address as usize >> bits << bits;
     ObjRef::from_address(if address == 0 { 1 << bits } else { address })
 }
