@@ -172,6 +172,19 @@ impl Kernel<'_> {
         }
     }
 
+    /// Holds every lock too, if nobody else holds or waits for one.
+    #[inline(always)]
+    pub fn try_widen_to_all(&mut self) -> bool {
+        if SMP {
+            for core in machine().all_cores.without(self.held).iter() {
+                if !self.try_widen(core) {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
     /// Holds every lock.
     pub fn widen_to_all(self) -> Self {
         self.widen(Need::All)

@@ -19,14 +19,14 @@ use crate::{
         endpoint::{self, Send},
         transfer,
     },
-    object::{Progress, TcbRef, ThreadState},
+    object::{Progress, SlotRef, TcbRef, ThreadState},
     preempt, reach, registers, sched,
     smp::stop,
 };
 
 /// How the capability of a send phase is invoked.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
+pub enum Mode {
     Call,
     Send,
     NBSend,
@@ -109,26 +109,37 @@ fn send_phase(
     };
     let cap = k.get(slot).raw();
     let info = MessageInfo(k.get(caller.context()).x[1]);
+    if info.extra_caps() > 0 && is_message(cap) {
+        // They are looked up again when they are handed over.
+        reach::hold_all(k)?;
+    }
+    match arguments(k, caller, slot, info, mode, progress) {
+        Ok(_) if is_message(cap) => send(k, caller, cap, info, mode),
+        Ok(args) => invoke_object(k, &args, cap, mode),
+        Err((address, failure)) => unresolved(k, caller, mode, address, failure),
+    }
+}
+
+/// What the capability in `slot` is invoked with. On failure: the address of an extra capability that did not resolve.
+#[inline(always)]
+pub fn arguments<'a>(
+    k: &Kernel<'_>,
+    caller: TcbRef,
+    slot: SlotRef,
+    info: MessageInfo,
+    mode: Mode,
+    progress: &'a Progress,
+) -> Result<Args<'a>, (u64, LookupFailure)> {
     let (mut buffer, mut extra) = (None, [None; MAX_EXTRA_CAPS]);
     let mut length = info.length();
     if transfer::needs_buffer(info) {
-        if info.extra_caps() > 0 && is_message(cap) {
-            // They are looked up again when they are handed over.
-            reach::hold_all(k)?;
-        }
         buffer = transfer::ipc_buffer(k, caller, false);
-        match transfer::lookup_extra_caps(k, caller, buffer, info) {
-            Ok(found) => extra = found,
-            Err((address, failure)) => return unresolved(k, caller, mode, address, failure),
-        }
+        extra = transfer::lookup_extra_caps(k, caller, buffer, info)?;
         if buffer.is_none() {
             length = length.min(MESSAGE_REGISTERS);
         }
     }
-    if is_message(cap) {
-        return send(k, caller, cap, info, mode);
-    }
-    let args = Args {
+    Ok(Args {
         caller,
         slot,
         label: info.label(),
@@ -137,8 +148,7 @@ fn send_phase(
         extra,
         first_phase: mode == Mode::First,
         progress,
-    };
-    invoke_object(k, &args, cap, mode)
+    })
 }
 
 /// An address that a send needs does not resolve.
@@ -309,6 +319,12 @@ fn answer_registers(k: &mut Kernel<'_>, caller: TcbRef, of: TcbRef, count: usize
     let words: [u64; USER_CONTEXT_WORDS] =
         core::array::from_fn(|index| registers::read(context, index));
     answer(k, caller, 0, &words[..count]);
+}
+
+/// Answers a Call of a method that has no results.
+#[inline]
+pub fn succeed(k: &mut Kernel<'_>, caller: TcbRef) {
+    answer(k, caller, 0, &[]);
 }
 
 /// Answers a Call with an error.

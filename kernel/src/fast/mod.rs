@@ -9,6 +9,7 @@
 //! Locks are taken by one try each: who finds one held by somebody else goes the usual way, which waits.
 
 mod message;
+mod method;
 mod notification;
 mod plain;
 mod switch;
@@ -164,8 +165,16 @@ fn attempt(k: &mut Kernel<'_>, caller: TcbRef, entered: u64) -> Short {
     };
     match call {
         Syscall::Call => {
-            let cap = send_cap(k, caller, dest, info)?;
-            message::call(k, caller, cap, info, entered).or_else(|| plain::call(k, caller, cap))
+            let slot = cspace::lookup_slot(k, caller, dest).ok()?;
+            let cap = k.get(slot).raw();
+            if info.extra_caps() == 0 {
+                let sent = message::call(k, caller, cap, info, entered)
+                    .or_else(|| plain::call(k, caller, cap));
+                if sent.is_some() {
+                    return sent;
+                }
+            }
+            method::call(k, caller, slot, info)
         }
         Syscall::ReplyRecv => message::reply_recv(k, caller, dest, reply, info, entered),
         Syscall::Send | Syscall::NBSend => {

@@ -40,6 +40,33 @@ pub fn invoke(k: &mut Kernel<'_>, args: &Args) -> Outcome {
     Ok(Results::none())
 }
 
+/// Whether a method never stops half-way, but for the deletion of an object, and concerns nobody but the caller.
+#[inline(always)]
+pub fn is_short(label: u64) -> bool {
+    matches!(label, COPY | MINT | MOVE | MUTATE | ROTATE | DELETE)
+}
+
+/// Such a method. None, and nothing has happened, if an object would have to be deleted.
+#[inline(always)]
+pub fn invoke_short(k: &mut Kernel<'_>, args: &Args) -> Option<Result<(), SysError>> {
+    Some(match args.label {
+        COPY | MINT => copy(k, args, args.label == MINT),
+        MOVE | MUTATE => move_to(k, args, args.label == MUTATE),
+        ROTATE => rotate(k, args),
+        _ => {
+            let slot = match destination(k, args) {
+                Ok(slot) => slot,
+                Err(error) => return Some(Err(error)),
+            };
+            if !cdt::is_mere_copy(k, slot) {
+                return None;
+            }
+            cdt::remove(k, slot);
+            Ok(())
+        }
+    })
+}
+
 /// The slot that words 0 and 1 name: what all methods begin with.
 #[inline(always)]
 fn destination(k: &Kernel<'_>, args: &Args) -> Result<SlotRef, SysError> {
@@ -60,6 +87,7 @@ fn two_slots(k: &Kernel<'_>, args: &Args) -> Result<(SlotRef, SlotRef, RawCap), 
     Ok((dest, source, cap))
 }
 
+#[inline(always)]
 fn copy(k: &mut Kernel<'_>, args: &Args, mint: bool) -> Result<(), SysError> {
     let (dest, source, cap) = two_slots(k, args)?;
     args.require(if mint { 6 } else { 5 }, 1)?;

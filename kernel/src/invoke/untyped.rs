@@ -8,7 +8,7 @@ use crate::{
     arch,
     cap::{Cap, FrameRights, PageSize, RawCap},
     cdt,
-    config::RETYPE_FAN_OUT_LIMIT,
+    config::{MAX_NUM_WORK_UNITS_PER_PREEMPTION, RETYPE_FAN_OUT_LIMIT},
     cspace, debug,
     fault::{LookupFailure, SysError},
     object::{Endpoint, Home, Notification, ObjRef, Reply, SchedContext, SlotRef, Tcb, TcbRef},
@@ -35,6 +35,16 @@ struct Plan {
     object_bits: u64,
     count: u64,
     first_slot: SlotRef,
+}
+
+/// Whether so little of it has to be cleared that a retype does not look for something more urgent on the way.
+#[inline]
+pub fn is_short(k: &Kernel<'_>, slot: SlotRef) -> bool {
+    let Cap::Untyped { free, .. } = k.get(slot).cap() else {
+        return false;
+    };
+    let chunks = free.div_ceil(CLEAR_CHUNK) as usize;
+    chunks * CLEAR_UNITS < MAX_NUM_WORK_UNITS_PER_PREEMPTION || cdt::first_child(k, slot).is_some()
 }
 
 pub fn invoke(k: &mut Kernel<'_>, args: &Args, cap: Cap) -> Outcome {
