@@ -62,7 +62,10 @@ impl Kernel<'_> {
     /// This core's own lock, if nobody has it or waits for it.
     pub fn try_lock_own(me: CoreId) -> Option<Self> {
         let system = system();
-        if ALL_LOCKS || !SMP {
+        if !SMP {
+            return Some(Self::new(system, me, CoreSet::one(me)));
+        }
+        if ALL_LOCKS {
             return Some(Self::lock_all(system, me));
         }
         arch::interleave();
