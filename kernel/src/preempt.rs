@@ -31,18 +31,23 @@ pub fn units(k: &mut Kernel<'_>, count: usize) -> Result<(), Leave> {
     }
     core.work_units = 0;
     let urgent = arch::interrupt_pending()
-        || k.is_contended()
         // Another core left something for this one, and did not ring because this one will look.
         || k.this().pending
-        // Cores stand still for this one, or it shall for another. The work so far needs that no more: what is done again
-        // stops them again if it has to.
-        || k.system().stop.has_waiter()
-        || k.cores().any(|core| k.flags(core).hold.load(Ordering::Acquire));
+        || config::SMP && is_awaited(k);
     if urgent || !has_budget_left(k) {
         return Err(Leave::Preempted);
     }
     k.looked();
     Ok(())
+}
+
+/// Whether another core waits for this one.
+fn is_awaited(k: &Kernel<'_>) -> bool {
+    k.is_contended()
+        // Cores stand still for this one, or it shall for another. The work so far needs that no more: what is done again
+        // stops them again if it has to.
+        || k.system().stop.has_waiter()
+        || k.cores().any(|core| k.flags(core).hold.load(Ordering::Acquire))
 }
 
 fn has_budget_left(k: &mut Kernel<'_>) -> bool {

@@ -319,6 +319,22 @@ impl<'a> Elf<'a> {
         Ok(bytes)
     }
 
+    /// What is loaded from one address to another, if the file has all of it.
+    pub(crate) fn loaded(&self, start: u64, end: u64) -> Result<&'a [u8]> {
+        let segment = self
+            .segments
+            .iter()
+            .find(|segment| segment.vaddr <= start && end <= segment.vaddr + segment.file_size)
+            .filter(|_| start <= end)
+            .ok_or_else(|| {
+                Failure::new(format!(
+                    "the ELF file has nothing at {start:#x} to {end:#x}"
+                ))
+            })?;
+        let at = |address: u64| (address - segment.vaddr) as usize;
+        Ok(&self.data(segment)?[at(start)..at(end)])
+    }
+
     /// Functions and data by address, in ascending order. Empty for a file without a symbol table.
     pub(crate) fn symbols(&self) -> Vec<Symbol<'a>> {
         let mut symbols = self.read_symbols().unwrap_or_default();
@@ -599,6 +615,17 @@ mod tests {
         assert_eq!(&flat[0x3008..0x300c], b"data");
         let problem = elf.spoil("run").unwrap_err().message;
         assert!(problem.contains("0 functions"), "{problem}");
+    }
+
+    #[test]
+    fn loaded_bytes_are_found_by_address() {
+        let bytes = two_parts();
+        let elf = Elf::parse(&bytes).unwrap();
+        assert_eq!(elf.loaded(0x20_0000, 0x20_0004).unwrap(), b"code");
+        assert_eq!(elf.loaded(0x20_0004, 0x20_0004).unwrap(), b"");
+        assert!(elf.loaded(0x20_0004, 0x20_0000).is_err());
+        assert!(elf.loaded(0x1f_fffe, 0x20_0002).is_err());
+        assert!(elf.loaded(0x20_0000, 0x21_0000).is_err());
     }
 
     #[test]

@@ -144,7 +144,12 @@ fn read_json(file: &Path) -> Result<Vec<Figure>> {
 }
 
 /// The kernel that is measured: nothing for debugging, no printing, as many cores as the machine has.
-fn config(workspace: &Workspace, cores: u32, locks: Locks, counting: bool) -> Result<KernelConfig> {
+pub(crate) fn config(
+    workspace: &Workspace,
+    cores: u32,
+    locks: Locks,
+    counting: bool,
+) -> Result<KernelConfig> {
     let mut settings = vec![
         "DEBUG_BUILD=false".to_string(),
         "PRINTING=false".to_string(),

@@ -9,6 +9,7 @@ mod foreign;
 mod header;
 pub(crate) mod host;
 pub(crate) mod runner;
+mod single_core;
 
 use self::bad_boot::BadBoot;
 use self::conformance::{Rows, Shown};
@@ -67,15 +68,20 @@ pub(crate) fn run(workspace: &Workspace, options: &cli::Test) -> Result<()> {
             foreign::tool_runs(filter),
         ),
     };
+    let decodes = options.place != cli::Where::Host && single_core::is_selected(filter);
     if options.list {
         let names = plans.iter().map(|plan| plan.name.as_str());
-        for name in names.chain(tool_runs.iter().map(|run| run.name)) {
+        let others = tool_runs.iter().map(|run| run.name);
+        for name in names
+            .chain(others)
+            .chain(decodes.then_some(single_core::NAME))
+        {
             println!("{name}");
         }
         return Ok(());
     }
     let mut tally = Tally::default();
-    if !plans.is_empty() || !tool_runs.is_empty() {
+    if !plans.is_empty() || !tool_runs.is_empty() || decodes {
         setup::ensure(workspace, Need::Everything)?;
         tally.add(skip_without_compiler(&mut plans, &mut tool_runs));
     }
@@ -98,6 +104,10 @@ pub(crate) fn run(workspace: &Workspace, options: &cli::Test) -> Result<()> {
     if !tool_runs.is_empty() {
         println!("\nRunning {} runs of this tool", tool_runs.len());
         tally.add(foreign::run(workspace, &tool_runs, &options.build)?);
+    }
+    if decodes {
+        println!("\nDecoding the kernel");
+        tally.add(single_core::run(workspace)?);
     }
     if tally == Tally::default() {
         return Err(Failure::new(match filter {

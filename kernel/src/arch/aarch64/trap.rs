@@ -13,7 +13,7 @@ use core::{
 
 use super::exception;
 use crate::{
-    config::{DEBUG_BUILD, MAX_NUM_NODES},
+    config::{DEBUG_BUILD, MAX_NUM_NODES, SMP},
     entry::{self, Cause},
     fast::{self, Exit},
     object::{Context, ObjRef},
@@ -132,7 +132,7 @@ fn block() -> &'static Block {
 
 /// The core that runs this.
 pub fn this_core() -> CoreId {
-    block().core
+    if SMP { block().core } else { CoreId(0) }
 }
 
 /// Where the next return to user mode takes its registers from, and the next trap saves them.
