@@ -63,14 +63,13 @@ impl<'a> Program<'a> {
                 continue;
             };
             // Kernels have names without paths. The file makes up for it.
-            let name = function.name.to_string_lossy();
-            let name = bare(&name);
+            let name = bare(&function.name.to_string_lossy());
             let place = frame
                 .location
                 .and_then(|at| Some((module(at.file?)?, format!("{}:{}", at.file?, at.line?))));
             let (function, place) = match place {
                 Some((module, place)) => (format!("{module}::{name}"), place),
-                None => (name.to_string(), String::new()),
+                None => (name, String::new()),
             };
             frames.push(Frame { function, place });
         }
@@ -97,9 +96,13 @@ fn module(file: &str) -> Option<String> {
     Some(path.join("::"))
 }
 
-/// A function's name without what it is generic over.
-fn bare(name: &str) -> &str {
-    name.split('<').next().unwrap_or(name)
+/// A function's name alone, without what it is generic over. Libraries that came compiled have names as linkers see them.
+fn bare(name: &str) -> String {
+    let name = match rustc_demangle::try_demangle(name) {
+        Ok(path) => format!("{path:#}").rsplit("::").next().map(String::from),
+        Err(_) => name.split('<').next().map(String::from),
+    };
+    name.unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -125,7 +128,11 @@ mod tests {
     }
 
     #[test]
-    fn names_lose_what_they_are_generic_over() {
+    fn names_stand_alone() {
+        assert_eq!(
+            bare("_RNvNtCs3g5Gb6bJpu0_4core9panicking9panic_fmt"),
+            "panic_fmt"
+        );
         assert_eq!(bare("get<tern_kernel::object::tcb::Tcb>"), "get");
         assert_eq!(bare("{closure#0}"), "{closure#0}");
     }
