@@ -147,26 +147,37 @@ impl Kernel<'_> {
     /// Adds what is missing to what is held, without giving anything up: what has been read so far still holds. False
     /// if that cannot be had; some of it may have been added.
     pub fn extend(&mut self, need: Need) -> bool {
-        for core in self.with(need).without(self.held).iter() {
-            let lock = &self.system().locks[core.index()];
-            arch::interleave();
-            if self.held.is_below(core) {
-                masked::waits(self.me);
-                lock.acquire();
-                masked::waited(self.me);
-            } else if !lock.try_acquire() {
-                return false;
+        match need {
+            Need::Core(core) if self.held.len() < reach::MAX_SET => self.extend_by(core),
+            _ => {
+                let mut missing = machine().all_cores.without(self.held).iter();
+                missing.all(|core| self.extend_by(core))
             }
-            self.held.insert(core);
         }
+    }
+
+    /// The same for one that is not held.
+    #[inline(always)]
+    fn extend_by(&mut self, core: CoreId) -> bool {
+        debug_assert!(!self.held.contains(core));
+        let lock = &self.system().locks[core.index()];
+        arch::interleave();
+        if self.held.is_below(core) {
+            masked::waits(self.me);
+            lock.acquire();
+            masked::waited(self.me);
+        } else if !lock.try_acquire() {
+            return false;
+        }
+        self.held.insert(core);
         true
     }
 
     /// What is held, and this: everything, if it would be many.
     fn with(&self, need: Need) -> CoreSet {
         match need {
-            Need::Cores(more) if self.held.union(more).len() <= reach::MAX_SET => {
-                self.held.union(more)
+            Need::Core(core) if self.held.len() < reach::MAX_SET => {
+                self.held.union(CoreSet::one(core))
             }
             _ => machine().all_cores,
         }

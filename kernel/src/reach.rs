@@ -29,14 +29,14 @@ use crate::{
         StackLink, Tcb, TcbRef, TcbSlot, ThreadState,
     },
     sched::{context, time},
-    types::{CoreId, CoreSet},
+    types::CoreId,
 };
 
 /// What is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// At least these.
-    Cores(CoreSet),
+    /// At least this core's lock.
+    Core(CoreId),
     All,
 }
 
@@ -47,13 +47,12 @@ pub const MAX_SET: usize = 4;
 
 /// Holds what `reach` finds to be missing, in an entry that has not written anything yet. If it cannot be had without
 /// giving up what is held, the entry starts again with it.
+#[inline(always)]
 pub fn hold(k: &mut Kernel<'_>, reach: impl Fn(&Kernel<'_>) -> Reach) -> Result<(), Leave> {
     while config::SMP
-        && !k.holds_all()
         && let Err(need) = reach(k)
-    {
-        add(k, need)?;
-    }
+        && add(k, need)?
+    {}
     Ok(())
 }
 
@@ -62,11 +61,27 @@ pub fn hold_all(k: &mut Kernel<'_>) -> Result<(), Leave> {
     if !config::SMP || k.holds_all() {
         return Ok(());
     }
-    add(k, Need::All)
+    take(k, Need::All)
+}
+
+/// Holds what a message to this capability reaches.
+#[inline(never)]
+pub fn hold_target(k: &mut Kernel<'_>, cap: Cap, info: MessageInfo) -> Result<(), Leave> {
+    hold(k, |k| target(k, cap, info).map(|_| ()))
+}
+
+/// Whether there was something to be added.
+#[inline(never)]
+fn add(k: &mut Kernel<'_>, need: Need) -> Result<bool, Leave> {
+    if k.holds_all() {
+        return Ok(false);
+    }
+    take(k, need)?;
+    Ok(true)
 }
 
 #[inline(always)]
-fn add(k: &mut Kernel<'_>, need: Need) -> Result<(), Leave> {
+fn take(k: &mut Kernel<'_>, need: Need) -> Result<(), Leave> {
     if !k.extend(need) {
         return Err(Leave::Need(need));
     }
@@ -177,7 +192,7 @@ fn first_phase(k: &Kernel<'_>, caller: TcbRef, cptr: u64) -> Reach<Option<ReplyR
 
 /// What a message to a capability reaches, if that is not a kernel object, which asks for itself. Gives the reply object
 /// that it frees.
-pub fn target(k: &Kernel<'_>, cap: Cap, info: MessageInfo) -> Reach<Option<ReplyRef>> {
+fn target(k: &Kernel<'_>, cap: Cap, info: MessageInfo) -> Reach<Option<ReplyRef>> {
     match cap {
         Cap::Endpoint { .. } | Cap::Reply { .. } if info.extra_caps() > 0 => Err(Need::All),
         Cap::Endpoint {
@@ -436,6 +451,6 @@ fn home(k: &Kernel<'_>, core: CoreId) -> Reach {
     if !config::SMP || k.holds(core) {
         Ok(())
     } else {
-        Err(Need::Cores(CoreSet::one(core)))
+        Err(Need::Core(core))
     }
 }

@@ -194,7 +194,7 @@ fn send(
 ) -> Result<(), Leave> {
     let cap = cap.decode();
     if mode != Mode::First {
-        reach::hold(k, |k| reach::target(k, cap, info).map(|_| ()))?;
+        reach::hold_target(k, cap, info)?;
     }
     match cap {
         Cap::Endpoint {
@@ -286,12 +286,12 @@ fn dispatch(k: &mut Kernel<'_>, args: &Args, cap: RawCap) -> Outcome {
         reach::hold_all(k)?;
     }
     match kind {
-        t::UNTYPED => invoke::untyped::invoke(k, args, cap.decode()),
+        t::UNTYPED => invoke::untyped::invoke(k, args, cap),
         t::CNODE => invoke::cnode::invoke(k, args),
         t::THREAD => invoke::tcb::invoke(k, args, cap.decode()),
         t::SCHED_CONTEXT => invoke::sched_context::invoke(k, args, cap.decode()),
         t::SCHED_CONTROL => invoke::sched_control::invoke(k, args, cap.decode()),
-        t::FRAME => invoke::page::invoke(k, args, cap.decode()),
+        t::FRAME => invoke::page::invoke(k, args, cap),
         t::PAGE_TABLE => invoke::page_table::invoke(k, args, cap.decode()),
         t::VSPACE => invoke::vspace::invoke(k, args, cap.decode()),
         t::ASID_CONTROL | t::ASID_POOL => invoke::asid::invoke(k, args, cap.decode()),

@@ -201,6 +201,7 @@ pub(crate) struct Bench {
     pub(crate) check: bool,
     pub(crate) doc: bool,
     pub(crate) profile: bool,
+    pub(crate) budget: bool,
     pub(crate) scaling: bool,
 }
 
@@ -300,6 +301,7 @@ struct Options {
     check: bool,
     doc: bool,
     profile: bool,
+    budget: bool,
     scaling: bool,
     minimise: bool,
     repeat: Option<PathBuf>,
@@ -326,7 +328,7 @@ fn allowed(topic: Topic) -> (&'static [&'static str], usize) {
         Topic::Conformance => (&["jobs"], 0),
         Topic::Bench => (
             &[
-                "cores", "locks", "json", "compare", "check", "doc", "profile", "scaling",
+                "cores", "locks", "json", "compare", "check", "doc", "profile", "budget", "scaling",
             ],
             1,
         ),
@@ -494,6 +496,7 @@ impl Options {
             "check" => self.check = true,
             "doc" => self.doc = true,
             "profile" => self.profile = true,
+            "budget" => self.budget = true,
             "scaling" => self.scaling = true,
             "list" => self.list = true,
             "minimise" => self.minimise = true,
@@ -566,6 +569,7 @@ impl Options {
                 check: self.check,
                 doc: self.doc,
                 profile: self.profile,
+                budget: self.budget,
                 scaling: self.scaling,
             }),
             Topic::Matrix => Command::Matrix(Matrix {
@@ -733,7 +737,7 @@ mod tests {
 
     #[test]
     fn bench_takes_every_option() {
-        let line = "bench call --cores 4 --locks all --json a --compare b --check --doc --profile --scaling";
+        let line = "bench call --cores 4 --locks all --json a --compare b --check --doc --profile --budget --scaling";
         let expected = Bench {
             filter: Some("call".into()),
             cores: Some(4),
@@ -743,6 +747,7 @@ mod tests {
             check: true,
             doc: true,
             profile: true,
+            budget: true,
             scaling: true,
         };
         assert_eq!(parse_line(line).unwrap(), Command::Bench(expected));

@@ -342,6 +342,24 @@ impl<'a> Elf<'a> {
         symbols
     }
 
+    /// The bytes of a section, if there is one of this name.
+    pub(crate) fn section(&self, name: &str) -> Option<&'a [u8]> {
+        let fields = Fields(self.bytes);
+        let table = fields.u64(40).ok()?;
+        let (size, count) = (fields.u16(58).ok()?, fields.u16(60).ok()?);
+        let header = |index: u16| table.checked_add(u64::from(index) * u64::from(size));
+        let names = fields.u64(header(fields.u16(62).ok()?)? + 24).ok()?;
+        for header in (0..count).map_while(header) {
+            let at = names.checked_add(u64::from(fields.u32(header).ok()?))?;
+            if self.text(at) == Some(name) {
+                let start = usize::try_from(fields.u64(header + 24).ok()?).ok()?;
+                let length = usize::try_from(fields.u64(header + 32).ok()?).ok()?;
+                return self.bytes.get(start..start.checked_add(length)?);
+            }
+        }
+        None
+    }
+
     fn read_symbols(&self) -> Result<Vec<Symbol<'a>>> {
         let fields = Fields(self.bytes);
         let (table, size, count) = (
@@ -567,11 +585,13 @@ mod tests {
         let names = bytes.len() as u64;
         bytes.extend(NAME);
         let headers = bytes.len() as u64;
-        for (kind, offset, size) in [
-            (SHT_SYMTAB, symbols, names - symbols),
-            (3, names, headers - names),
+        // The first section has the function's name too.
+        for (name, kind, offset, size) in [
+            (1u32, SHT_SYMTAB, symbols, names - symbols),
+            (0, 3, names, headers - names),
         ] {
             let mut header = [0; 64];
+            put(&mut header, 0, &name.to_le_bytes());
             put(&mut header, 4, &kind.to_le_bytes());
             put(&mut header, 24, &offset.to_le_bytes());
             put(&mut header, 32, &size.to_le_bytes());
@@ -581,6 +601,7 @@ mod tests {
         put(&mut bytes, 40, &headers.to_le_bytes());
         put(&mut bytes, 58, &64u16.to_le_bytes());
         put(&mut bytes, 60, &2u16.to_le_bytes());
+        put(&mut bytes, 62, &1u16.to_le_bytes());
         bytes
     }
 
@@ -605,6 +626,17 @@ mod tests {
         assert!(elf.loaded(0x20_0004, 0x20_0000).is_err());
         assert!(elf.loaded(0x1f_fffe, 0x20_0002).is_err());
         assert!(elf.loaded(0x20_0000, 0x21_0000).is_err());
+    }
+
+    #[test]
+    fn a_section_is_found_by_its_name() {
+        let bytes = with_symbols();
+        let elf = Elf::parse(&bytes).unwrap();
+        let symbols = elf.section("_ZN3run2it17h0123456789abcdefE").unwrap();
+        assert_eq!(symbols.len(), 48);
+        assert_eq!(symbols[..8], [1, 0, 0, 0, 2, 0, 1, 0]);
+        assert_eq!(elf.section(".debug_line"), None);
+        assert_eq!(Elf::parse(&two_parts()).unwrap().section(".text"), None);
     }
 
     #[test]

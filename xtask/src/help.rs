@@ -154,6 +154,9 @@ FILTER is a part of the names of the figures to print. docs/performance.md says 
     --check              fail if a figure is above its aim; else that is only said
     --doc                write the tables of docs/performance.md
     --profile            where the instructions of one figure go, by function; FILTER is its whole name
+    --budget             where the instructions of each figure above its aim go, by steps of its path; in this form too
+                         the figures are those of FILTER. The instructions one by one, with the step, function and line
+                         of each, go into files under target/. With --doc: write docs/performance-budget.md
     --scaling            the same work on 1, 2, 4 and 8 cores at once, for both ways to lock: what they wait for, which
                          cache lines travel, what follows for more cores; and what 2 cores do in the time of one, for
                          which the host has to be quiet. Fails if something waits or travels, or if that is too little";

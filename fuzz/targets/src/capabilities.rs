@@ -78,13 +78,14 @@ fn words(words: [u64; 2]) {
 /// A copy has no more rights, and the kind and object of what it is a copy of; so has one with a badge or a guard.
 fn derived(given: &mut Given<'_>, cap: Cap) {
     let kind = RawCap::from(cap).type_number();
-    let masked = derive::mask_rights(cap, CapRights::from_bits_truncate(given.any()));
-    assert_eq!(RawCap::from(masked).type_number(), kind);
-    stored(masked);
+    let masked = derive::mask_rights(cap.into(), CapRights::from_bits_truncate(given.any()));
+    assert_eq!(masked.type_number(), kind);
+    stored(masked.decode());
     for new in [
-        derive::mint(cap, given.any()),
-        derive::mutate(cap, given.any()),
+        derive::mint(cap.into(), given.any()),
+        derive::mutate(cap.into(), given.any()),
     ] {
+        let new = new.decode();
         let number = RawCap::from(new).type_number();
         assert!(number == kind || new.is_null(), "{cap:?} became {new:?}");
         stored(new);
@@ -102,8 +103,8 @@ fn derived(given: &mut Given<'_>, cap: Cap) {
 }
 
 fn object<T: Object>(given: &mut Given<'_>, bits: u32) -> ObjRef<T> {
-    // In the kernel's half of the address space, or the other: 48 bits with a sign.
-    let address = (given.any::<u64>() << 16) as i64 >> 16;
+    // Objects are in one half of the address space, here in the lower one: 48 bits.
+    let address = given.any::<u64>() & ((1 << 48) - 1);
     let address = address as usize >> bits << bits;
     ObjRef::from_address(if address == 0 { 1 << bits } else { address })
 }

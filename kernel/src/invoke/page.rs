@@ -5,7 +5,7 @@ use sel4_abi::{CapRights, Invocation, USER_TOP, VmAttributes};
 use super::{Args, Outcome, Results, irq::invocation};
 use crate::{
     access::Kernel,
-    cap::{Cap, FrameRights, Mapping, PageSize},
+    cap::{Cap, FrameRights, Mapping, PageSize, RawCap},
     fault::SysError,
     types::PhysAddr,
     vspace::{
@@ -24,14 +24,14 @@ struct Frame {
     mapping: Option<Mapping>,
 }
 
-pub fn invoke(k: &mut Kernel<'_>, args: &Args, cap: Cap) -> Outcome {
+pub fn invoke(k: &mut Kernel<'_>, args: &Args, cap: RawCap) -> Outcome {
     let Cap::Frame {
         base,
         size,
         rights,
         mapping,
         ..
-    } = cap
+    } = cap.decode()
     else {
         unreachable!("dispatched by capability type");
     };
@@ -153,6 +153,11 @@ mod tests {
     const RW: u64 = 3;
     const RO: u64 = 2;
     const VADDR: u64 = 0x40_0000_0000;
+
+    /// As the bench calls it.
+    fn invoke(k: &mut Kernel<'_>, args: &Args, cap: Cap) -> Outcome {
+        super::invoke(k, args, cap.into())
+    }
 
     /// A VSpace with tables down to a level's table at `VADDR`.
     fn vspace(bench: &mut Bench, asid: u16, tables: usize) -> (SlotRef, TableRef) {

@@ -188,7 +188,7 @@ mod tests {
         let frame = b.frame(0x8000_0000, PageSize::Huge);
         let map = Invocation::PageMap.label();
         b.call(
-            crate::invoke::page::invoke,
+            |k, args, cap| crate::invoke::page::invoke(k, args, cap.into()),
             frame,
             map,
             &[1 << 38, 3, 3],

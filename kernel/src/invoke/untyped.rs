@@ -47,7 +47,7 @@ pub fn is_short(k: &Kernel<'_>, slot: SlotRef) -> bool {
     chunks * CLEAR_UNITS < MAX_NUM_WORK_UNITS_PER_PREEMPTION || cdt::first_child(k, slot).is_some()
 }
 
-pub fn invoke(k: &mut Kernel<'_>, args: &Args, cap: Cap) -> Outcome {
+pub fn invoke(k: &mut Kernel<'_>, args: &Args, cap: RawCap) -> Outcome {
     let plan = decode(k, args, cap)?;
     if plan.reset {
         reset(k, &plan)?;
@@ -56,13 +56,13 @@ pub fn invoke(k: &mut Kernel<'_>, args: &Args, cap: Cap) -> Outcome {
     Ok(Results::none())
 }
 
-fn decode(k: &Kernel<'_>, args: &Args, cap: Cap) -> Result<Plan, SysError> {
+fn decode(k: &Kernel<'_>, args: &Args, cap: RawCap) -> Result<Plan, SysError> {
     let Cap::Untyped {
         base,
         bits,
         device,
         free,
-    } = cap
+    } = cap.decode()
     else {
         unreachable!("dispatched by type")
     };

@@ -115,7 +115,7 @@ mod tests {
             let frame = b.frame(0x8000_0000, size);
             let map = Invocation::PageMap.label();
             b.call(
-                crate::invoke::page::invoke,
+                |k, args, cap| crate::invoke::page::invoke(k, args, cap.into()),
                 frame,
                 map,
                 &[vaddr, rights, 3],

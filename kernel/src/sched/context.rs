@@ -71,10 +71,14 @@ pub fn release_tcb(k: &mut Kernel<'_>, sc: ScRef) {
 pub fn bind(k: &mut Kernel<'_>, sc: ScRef, tcb: TcbRef) {
     attach(k, sc, tcb);
     unblock_sporadic(k, sc);
-    resume(k, sc);
-    if is_schedulable(k, tcb) {
+    if !is_schedulable(k, tcb) {
+        return;
+    }
+    if has_budget(k, sc) {
         enqueue_front(k, tcb);
         reschedule(k);
+    } else {
+        postpone(k, tcb);
     }
 }
 
@@ -129,6 +133,7 @@ pub struct Parameters {
 /// moves a thread often would multiply its budget.
 pub fn configure(k: &mut Kernel<'_>, sc: ScRef, p: Parameters) {
     let tcb = k.get(sc).tcb;
+    let runnable = tcb.is_some_and(|tcb| k.get(tcb).is_runnable());
     if let Some(tcb) = tcb {
         dequeue(k, tcb);
     }
@@ -144,7 +149,6 @@ pub fn configure(k: &mut Kernel<'_>, sc: ScRef, p: Parameters) {
     }
     let (now, limits) = (k.this().now, &k.machine().limits);
     let moves = k.get(sc.core()).get() != p.core && k.get(sc).is_active();
-    let runnable = tcb.is_some_and(|tcb| k.get(tcb).is_runnable());
     let active = k.get(sc).is_active();
     let was_sporadic = k.get(sc).sporadic;
     let mut refills = k.refills(sc);
@@ -170,6 +174,9 @@ pub fn configure(k: &mut Kernel<'_>, sc: ScRef, p: Parameters) {
         complete_yield_to(k, tcb);
     }
     k.get_mut(tcb).affinity = p.core;
+    if !runnable {
+        return;
+    }
     resume(k, sc);
     if k.this().current == Some(tcb) {
         reschedule(k);

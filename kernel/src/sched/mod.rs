@@ -91,16 +91,18 @@ pub fn enqueue_back(k: &mut Kernel<'_>, tcb: TcbRef) {
 
 /// Takes a thread out of the ready or release queue, if it is in one. Before its scheduling context, priority or state
 /// changes.
+#[inline]
 pub fn dequeue(k: &mut Kernel<'_>, tcb: TcbRef) {
     let thread = k.get(tcb);
-    let (ready, release, priority) = (
-        thread.in_ready_queue,
-        thread.in_release_queue,
-        thread.priority,
-    );
-    if !ready && !release {
-        return;
+    if thread.in_ready_queue || thread.in_release_queue {
+        take_out(k, tcb);
     }
+}
+
+#[inline(never)]
+fn take_out(k: &mut Kernel<'_>, tcb: TcbRef) {
+    let thread = k.get(tcb);
+    let (ready, priority) = (thread.in_ready_queue, thread.priority);
     let core = core_of(k, tcb);
     let (queues, mut threads) = k.core_and_threads(core);
     if ready {

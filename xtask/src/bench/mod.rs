@@ -4,6 +4,7 @@
 //! instructions are counted: twice on an ordinary kernel, whose figures have to be the same, and once on one that counts
 //! doorbells, waits for locks and entries with all locks, which takes instructions itself.
 
+mod budget;
 pub(crate) mod figure;
 mod profile;
 mod report;
@@ -12,6 +13,8 @@ pub(crate) mod scaling;
 mod stretches;
 
 use self::figure::Figure;
+use self::profile::Traced;
+use self::rows::Row;
 use self::stretches::Stretches;
 use crate::boards::{Machine, Wanted, default_board};
 use crate::builder::{self, Ending, Profile, Variant};
@@ -44,7 +47,8 @@ pub(crate) fn run(workspace: &Workspace, options: &cli::Bench) -> Result<()> {
         profile::check(filter)?;
         setup::ensure(workspace, Need::Qemu)?;
         for &cores in &machines {
-            print!("{}", profile(workspace, filter, cores, options.locks)?);
+            let traced = trace(workspace, filter, cores, options.locks)?;
+            print!("{}", traced.by_function()?);
         }
         return Ok(());
     }
@@ -56,6 +60,10 @@ pub(crate) fn run(workspace: &Workspace, options: &cli::Bench) -> Result<()> {
         return Err(Failure::usage(
             "--doc writes the tables of all machines and both ways to lock: leave out --cores and --locks",
         ));
+    }
+    if options.budget {
+        setup::ensure(workspace, Need::Qemu)?;
+        return budget::run(workspace, &machines, filter, options);
     }
     let earlier = match &options.compare {
         Some(file) => Some(read_json(file)?),
@@ -166,8 +174,8 @@ fn machine(cores: u32) -> Result<Machine> {
     })
 }
 
-/// Where the instructions of a figure go.
-fn profile(workspace: &Workspace, name: &str, cores: u32, locks: Locks) -> Result<String> {
+/// Has the emulator write down the instructions of one figure.
+fn trace(workspace: &Workspace, name: &str, cores: u32, locks: Locks) -> Result<Traced> {
     let machine = machine(cores)?;
     let only = BTreeSet::from([ROOT]);
     let variables = [("TERN_BENCH_ONLY", name)];
@@ -177,12 +185,7 @@ fn profile(workspace: &Workspace, name: &str, cores: u32, locks: Locks) -> Resul
     let directory = workspace.scratch("profile")?;
     let root = directory.join("profile");
     fs::copy(&built, &root).doing("copy", &built)?;
-    let variant = Variant {
-        profile: Profile::Release,
-        config: config(workspace, cores, locks, false)?,
-        ending: Ending::Semihosting,
-    };
-    let system = builder::system(workspace, &variant)?;
+    let system = builder::system(workspace, &ordinary(workspace, cores, locks)?)?;
     let image = system.image(machine.board, &root)?;
     let log = directory.join("instructions.log");
     let trace = profile::trace(&root, &log)?;
@@ -193,10 +196,39 @@ fn profile(workspace: &Workspace, name: &str, cores: u32, locks: Locks) -> Resul
     let console = boot(&machine, &image, extras)?;
     let instructions = figure::instructions(&console, name)
         .ok_or_else(|| Failure::new(format!("{name} gave no figure on {cores} cores")))?;
-    let table = profile::table(&machine, name, instructions, &log, &system.kernel, &root)?;
+    let traced = Traced::read(&machine, name, instructions, &log, &system.kernel, &root)?;
     // Some hundred megabytes.
     fs::remove_file(&log).doing("remove", &log)?;
-    Ok(table)
+    Ok(traced)
+}
+
+/// The kernel that is measured, with nothing in it that counts.
+fn ordinary(workspace: &Workspace, cores: u32, locks: Locks) -> Result<Variant> {
+    Ok(Variant {
+        profile: Profile::Release,
+        config: config(workspace, cores, locks, false)?,
+        ending: Ending::Semihosting,
+    })
+}
+
+/// The figures of a machine from one boot, without what only a kernel that counts can say.
+fn once(workspace: &Workspace, cores: u32, locks: Locks) -> Result<Vec<(&'static Row, u64)>> {
+    let machine = machine(cores)?;
+    let only = BTreeSet::from([ROOT]);
+    let root = builder::root_tasks(workspace, BENCH, &only, Profile::Release)?.join(ROOT);
+    let system = builder::system(workspace, &ordinary(workspace, cores, locks)?)?;
+    let console = boot(
+        &machine,
+        &system.image(machine.board, &root)?,
+        Extras::default(),
+    )?;
+    rows::on(cores)
+        .map(|row| {
+            let instructions = figure::instructions(&console, row.name)
+                .ok_or_else(|| Failure::new(format!("{} gave no figure", row.name)))?;
+            Ok((row, instructions))
+        })
+        .collect()
 }
 
 /// What was measured so far.

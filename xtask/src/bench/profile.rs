@@ -14,10 +14,10 @@ use crate::qemu::Trace;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where the kernel's code is: the loader's choice of its window, with room.
-const KERNEL: std::ops::Range<u64> = 0xffff_ffff_c000_0000..0xffff_ffff_c100_0000;
+pub(super) const KERNEL: std::ops::Range<u64> = 0xffff_ffff_c000_0000..0xffff_ffff_c100_0000;
 /// Of the root task's addresses, so many bytes.
 const ROOT_SIZE: u64 = 1 << 24;
 
@@ -42,44 +42,71 @@ pub(super) fn trace(root: &Path, file: &Path) -> Result<Trace> {
     })
 }
 
-/// The instructions of each function, the most first, as lines of text.
-pub(super) fn table(
-    machine: &Machine,
-    name: &str,
-    instructions: u64,
-    log: &Path,
-    kernel: &Path,
-    root: &Path,
-) -> Result<String> {
-    let kernel_file = kernel.display();
-    let (kernel, root) = (read(kernel)?, read(root)?);
-    let (kernel, root) = (Elf::parse(&kernel)?, Elf::parse(&root)?);
-    let readings = readings(&root)?;
-    let file = File::open(log).doing("read", log)?;
-    let addresses = BufReader::new(file)
-        .lines()
-        .map_while(std::result::Result::ok)
-        .filter_map(|line| address(&line));
-    let stretch = last_stretch(addresses, &readings, instructions).ok_or_else(|| {
-        Failure::new(format!(
-            "no {instructions} instructions of {name} between two readings in {}",
-            log.display()
-        ))
-    })?;
-    // For tools that look inside functions, such as `addr2line --inlines`.
-    let addresses = log.with_file_name("addresses");
-    let lines: String = stretch.iter().map(|pc| format!("{pc:#x}\n")).collect();
-    std::fs::write(&addresses, lines).doing("write", &addresses)?;
-    let mut text = format!(
-        "\n{name} on {}: {} instructions\n(their addresses: {}, kernel: {kernel_file})\n",
-        machine.describe(),
-        stretch.len(),
-        addresses.display()
-    );
-    for (function, count) in by_function(&stretch, &[kernel.symbols(), root.symbols()]) {
-        text += &format!("{count:>7}  {function}\n");
+/// The instructions of one figure.
+pub(super) struct Traced {
+    name: String,
+    machine: String,
+    /// In the order of their execution.
+    pub(super) addresses: Vec<u64>,
+    pub(super) kernel: PathBuf,
+    root: PathBuf,
+    /// The file that has the addresses too.
+    list: PathBuf,
+}
+
+impl Traced {
+    /// Looks for as many instructions in what the emulator wrote.
+    pub(super) fn read(
+        machine: &Machine,
+        name: &str,
+        instructions: u64,
+        log: &Path,
+        kernel: &Path,
+        root: &Path,
+    ) -> Result<Self> {
+        let readings = readings(&Elf::parse(&read(root)?)?)?;
+        let file = File::open(log).doing("read", log)?;
+        let addresses = BufReader::new(file)
+            .lines()
+            .map_while(std::result::Result::ok)
+            .filter_map(|line| address(&line));
+        let addresses = last_stretch(addresses, &readings, instructions).ok_or_else(|| {
+            Failure::new(format!(
+                "no {instructions} instructions of {name} between two readings in {}",
+                log.display()
+            ))
+        })?;
+        // For tools that look inside functions, such as `addr2line --inlines`.
+        let list = log.with_file_name("addresses");
+        let lines: String = addresses.iter().map(|pc| format!("{pc:#x}\n")).collect();
+        std::fs::write(&list, lines).doing("write", &list)?;
+        Ok(Self {
+            name: name.to_string(),
+            machine: machine.describe(),
+            addresses,
+            kernel: kernel.to_path_buf(),
+            root: root.to_path_buf(),
+            list,
+        })
     }
-    Ok(text)
+
+    /// The instructions of each function, the most first, as lines of text.
+    pub(super) fn by_function(&self) -> Result<String> {
+        let (kernel, root) = (read(&self.kernel)?, read(&self.root)?);
+        let (kernel, root) = (Elf::parse(&kernel)?, Elf::parse(&root)?);
+        let mut text = format!(
+            "\n{} on {}: {} instructions\n(their addresses: {}, kernel: {})\n",
+            self.name,
+            self.machine,
+            self.addresses.len(),
+            self.list.display(),
+            self.kernel.display()
+        );
+        for (function, count) in by_function(&self.addresses, &[kernel.symbols(), root.symbols()]) {
+            text += &format!("{count:>7}  {function}\n");
+        }
+        Ok(text)
+    }
 }
 
 /// The addresses of the root task's instructions that read the counter.

@@ -1,7 +1,7 @@
 //! Figures as tables: for the terminal, and for docs/performance.md.
 
 use super::figure::{self, Figure};
-use super::rows::{self, Bar, Kind, Row};
+use super::rows::{self, Kind, Row};
 use crate::cli::Locks;
 use crate::failure::{Failure, Result};
 use std::collections::BTreeSet;
@@ -45,17 +45,10 @@ pub(crate) fn of_machine(figures: &[Figure], cores: u32) -> Vec<Line<'_>> {
     let find = |name: &str| find(figures, name, cores);
     rows::on(cores)
         .filter_map(|row| {
-            let bar = match row.bar {
-                Bar::Instructions(bar) => Some(bar),
-                Bar::PercentOfCall(percent) => {
-                    find("call").map(|call| call.instructions * percent / 100)
-                }
-                Bar::None => None,
-            };
             Some(Line {
                 row,
                 figure: find(row.name)?,
-                bar,
+                bar: row.at_most(|| find("call").map(|call| call.instructions)),
             })
         })
         .collect()
@@ -196,14 +189,14 @@ pub(crate) fn page_by_the_clock(page: &str, text: &str) -> Result<String> {
 }
 
 /// The page with something else between two lines.
-fn replaced(page: &str, text: &str, begin: &str, end: &str) -> Result<String> {
+pub(super) fn replaced(page: &str, text: &str, begin: &str, end: &str) -> Result<String> {
     let parts = page.split_once(begin).and_then(|(before, rest)| {
         let (_, after) = rest.split_once(end)?;
         Some((before, after))
     });
     let Some((before, after)) = parts else {
         return Err(Failure::new(format!(
-            "docs/performance.md has no lines '{begin}' and '{end}'"
+            "the page has no lines '{begin}' and '{end}'"
         )));
     };
     Ok(format!("{before}{begin}\n{text}\n{end}{after}"))

@@ -114,6 +114,15 @@ pub(crate) fn on(cores: u32) -> impl Iterator<Item = &'static Row> {
 }
 
 impl Row {
+    /// Instructions at most. `call` gives the figure of `call` on as many cores, if it is known.
+    pub(crate) fn at_most(&self, call: impl FnOnce() -> Option<u64>) -> Option<u64> {
+        match self.bar {
+            Bar::Instructions(bar) => Some(bar),
+            Bar::PercentOfCall(percent) => call().map(|call| call * percent / 100),
+            Bar::None => None,
+        }
+    }
+
     /// seL4's figure: that for four cores stands for all machines with several.
     pub(crate) fn reference(&self, cores: u32) -> Option<u64> {
         self.sel4[usize::from(cores > 1)]

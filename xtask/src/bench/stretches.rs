@@ -102,6 +102,7 @@ mod tests {
         assert!(!page.contains("several"));
         let text = terminal(&[run]);
         assert!(text.contains("4 cores, default") && text.contains("2000"));
+        assert!(!text.contains("several"));
     }
 
     #[test]

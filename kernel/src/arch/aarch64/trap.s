@@ -90,6 +90,7 @@ trap_synchronous:
     cbz     x0, trap_return
 
 // Goes back to the same thread: what compiled code keeps is as it was, and so are the system registers.
+trap_return_same:
     mrs     x0, tpidr_el1
     ldr     x0, [x0, #{block_context}]
     mov     sp, x0

@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 use sel4_abi::Syscall;
 use tern_kernel::access::Kernel;
 use tern_kernel::entry::Cause;
-use tern_kernel::object::{Progress, TcbRef};
+use tern_kernel::object::Progress;
 use tern_kernel::types::CoreId;
 
 use crate::check::locks::Held;
@@ -71,6 +71,8 @@ struct Visit {
     looks: usize,
     /// When the core's timer was to fire.
     deadline: u64,
+    /// Whether the thread has a call that was left half-way.
+    is_half_way: bool,
 }
 
 pub struct Witness {
@@ -111,7 +113,8 @@ impl Witness {
 
     /// The core has entered the kernel, and not yet got any lock.
     pub fn enters(&mut self, k: &Kernel<'_>, machine: &Machine, core: usize, cause: Cause) {
-        if let Some(tcb) = k.core(CoreId(core as u16)).current {
+        let current = k.core(CoreId(core as u16)).current;
+        if let Some(tcb) = current {
             // What user level did to its registers.
             read::registers(k, tcb, &mut self.state.threads[tcb.address()]);
         }
@@ -122,6 +125,7 @@ impl Witness {
             has_begun: false,
             looks: 0,
             deadline: machine.deadline(core),
+            is_half_way: current.is_some_and(|tcb| k.get(tcb).progress != Progress::None),
         });
     }
 
@@ -174,16 +178,22 @@ impl Witness {
                 let now = machine.deadline(core);
                 let entered = self.looks[0].time;
                 accounts(&self.state, &after, core, entered, (visit.deadline, now));
-                if let Some(caller) = self.state.cores[core].current
-                    && after.threads.has(caller)
-                    && !matches!(event, Event::Interrupt(_))
-                {
-                    let progress = k.get(TcbRef::from_address(caller)).progress;
-                    assert!(
-                        progress == Progress::None,
-                        "a short cut of core {core} left {progress:?}"
-                    );
-                }
+                assert!(
+                    !visit.is_half_way || matches!(event, Event::Interrupt(_)),
+                    "a short cut of core {core} forgets a call that was left half-way"
+                );
+            }
+            if let Event::Debug = event
+                && self.looks.len() == 1
+            {
+                let doing = |state: &State| {
+                    let current = state.cores[core].current;
+                    (current, current.map(|id| state.threads[id].doing))
+                };
+                assert!(
+                    doing(&self.state) == doing(&after),
+                    "a debug call of core {core} changed what runs"
+                );
             }
             self.tally.count(name(event), u64::from(is_short), 1);
         }
@@ -226,8 +236,8 @@ impl Witness {
     }
 }
 
-/// Whether a section, the first after a trap, was a short cut. The usual way looks at the clock again once it has the
-/// locks, unless it does nothing that costs time.
+/// Whether a section, the first after a trap, was a short cut, or a call that goes on from one. The usual way looks at
+/// the clock again once it has the locks, unless it does nothing that costs time.
 fn is_short(event: &Event, looks: &[Look]) -> bool {
     !matches!(event, Event::FloatingPoint { .. } | Event::Debug) && looks.len() == 1
 }

@@ -79,7 +79,7 @@ fn draw(text: &mut String, panel: &Panel<'_>, unit: &str) {
     let _ = writeln!(
         text,
         "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">cores</text>\
-         <text x=\"14\" y=\"{}\" text-anchor=\"middle\" transform=\"rotate(-90 14 {1})\">{unit}</text>",
+         <text x=\"14\" y=\"{}\" text-anchor=\"middle\" transform=\"rotate(-90 14 {2})\">{unit}</text>",
         LEFT + across / 2,
         HEIGHT - 8,
         TOP + down / 2,
@@ -153,6 +153,8 @@ mod tests {
             text.contains("M62.0 190.0L214.0 122.0L366.0 54.0"),
             "{text}"
         );
+        // The words at the side turn around their own middle.
+        assert!(text.contains("y=\"156\" text-anchor=\"middle\" transform=\"rotate(-90 14 156)\""));
         assert!(text.contains(">default<") && text.contains(">call<") && text.contains(">300<"));
         assert_eq!(text.matches("<g ").count(), text.matches("</g>").count());
     }

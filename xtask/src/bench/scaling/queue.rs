@@ -211,6 +211,7 @@ mod tests {
             releasing: 35,
             ..measured.sections[0]
         };
+        assert_eq!(between(&measured.sections[0]), [10, 5]);
         // On one core there is one lock to take, on sixteen there are sixteen.
         let figures = throughput(&measured, Taken::All);
         assert!(figures[15] < figures[1], "{figures:?}");

@@ -227,6 +227,7 @@ mod tests {
         watcher.line_at("begin call 2", start, times(100, 10));
         watcher.line_at("something", start, times(0, 0));
         watcher.line_at("rate call 2 900", later, times(1080, 12));
+        watcher.line_at("rate call 2 901", later, times(1080, 12));
         let expected = Rate {
             at_once: 2,
             operations: 900,

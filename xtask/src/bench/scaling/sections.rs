@@ -160,7 +160,15 @@ mod tests {
         for stores in [
             &[(100, SERVING)][..],
             &[(100, NEXT)],
-            &[(100, NEXT), (110, GRANULE), (120, SERVING), (130, NEXT)],
+            // One is taken again before all are released, though all are in the end.
+            &[
+                (100, NEXT),
+                (110, GRANULE),
+                (120, SERVING),
+                (130, NEXT),
+                (140, SERVING),
+                (150, GRANULE + SERVING),
+            ],
         ] {
             assert!(cycle(&trace(stores), LOCKS, 2, 1).is_err());
         }

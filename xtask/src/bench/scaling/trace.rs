@@ -117,5 +117,9 @@ mod tests {
         let text = ONE.replace("b0 20 off\n", "");
         let failure = read(text.lines().map(String::from), 1).unwrap_err();
         assert!(failure.message.contains("call on 1 cores"));
+        // Twice the same core is not two cores.
+        let text = format!("{ONE}{ONE}{ONE}{ONE}{ONE}");
+        let failure = read(text.lines().map(String::from), 2).unwrap_err();
+        assert!(failure.message.contains("call on 2 cores"));
     }
 }

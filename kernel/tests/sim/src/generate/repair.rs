@@ -4,7 +4,7 @@
 use sel4_abi::{CapRights, Invocation as I, Syscall, slot};
 use tern_kernel::access::Kernel;
 use tern_kernel::cap::Cap;
-use tern_kernel::object::{TcbSlot, ThreadState};
+use tern_kernel::object::{Progress, TcbSlot, ThreadState};
 
 use super::servers::PASSIVE;
 use super::{Generator, Style, in_root, is_empty};
@@ -89,8 +89,15 @@ impl Generator {
         Op::Call(call)
     }
 
-    /// Signals, lets somebody go on who waits, or does nothing for a period.
+    /// Lets somebody leave a call half-way, signals, lets somebody go on who waits, or does nothing for a period.
     fn stir(&mut self, w: &World, k: &Kernel<'_>) -> Call {
+        let is_half_way = |&index: &usize| match in_root(k, w, w.tcbs.start + index as u64) {
+            Some(Cap::Thread { tcb }) => k.get(tcb).progress != Progress::None,
+            _ => false,
+        };
+        if let Some(index) = (0..THREADS).find(is_half_way) {
+            return self.elsewhere(w, index);
+        }
         let notification = self.random.slot(&w.notifications);
         let index = self.random.below(THREADS as u64) as usize;
         let handler = self.random.slot(&w.handlers);

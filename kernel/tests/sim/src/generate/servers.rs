@@ -85,7 +85,11 @@ impl Generator {
             89 => return Op::Call(self.debug(w)),
             90..93 => return Op::Fpu(r.below(1000)),
             93..95 => return self.fault(),
-            95 => message(r, w, Syscall::Call, w.badged.start + 9),
+            95 => {
+                let context = w.contexts.start + r.of(&[2, 5]);
+                Call::invoke(context, I::SchedContextYieldTo, &[], &[])
+            }
+            96 => return Op::Call(self.mapping(w)),
             _ => return Op::Work(r.rand_range(1u32..1000)),
         })
     }
@@ -98,7 +102,7 @@ impl Generator {
         let notification = r.slot(&w.notifications);
         match r.below(27) {
             0..4 => {
-                let priority = r.of(&[45, 50, 55, 60, 65]);
+                let priority = r.of(&[45, 50, 50, 55, 60, 65]);
                 let authority = slot::INIT_THREAD_TCB;
                 Call::invoke(tcb, I::TcbSetPriority, &[authority], &[priority])
             }

@@ -72,7 +72,8 @@ fn main(boot: &'static BootInfo) {
     let [sgi, waits, all, _] = read();
     let rung = u64::from(last > 0);
     assert_eq!((sgi, waits), (rung, 0));
-    // Under this emulator the other core may not have come in yet.
-    assert!((several..=3 * several).contains(&all), "{all} entries");
+    // Binding takes the locks of two cores, which are all if there are no more; and under this emulator the other core
+    // may have come in already.
+    assert!(all <= 3 * several, "{all} entries");
     puppet.tcb.suspend().expect("to suspend");
 }
