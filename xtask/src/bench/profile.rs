@@ -70,7 +70,7 @@ impl Traced {
             .lines()
             .map_while(std::result::Result::ok)
             .filter_map(|line| address(&line));
-        let addresses = last_stretch(addresses, &readings, instructions).ok_or_else(|| {
+        let addresses = usual_stretch(addresses, &readings, instructions).ok_or_else(|| {
             Failure::new(format!(
                 "no {instructions} instructions of {name} between two readings in {}",
                 log.display()
@@ -128,14 +128,15 @@ fn address(line: &str) -> Option<u64> {
     u64::from_str_radix(state.split('/').nth(1)?, 16).ok()
 }
 
-/// The last instructions between two readings that are as many and enter the kernel. Where a look at a floating-point
-/// register comes before the second reading, they are one more.
-fn last_stretch(
+/// The instructions between two readings that are as many and enter the kernel; those that were executed most often,
+/// since what prepares a measurement may happen to be as long. Where a look at a floating-point register comes before the
+/// second reading, they are one more.
+fn usual_stretch(
     addresses: impl Iterator<Item = u64>,
     readings: &BTreeSet<u64>,
     instructions: u64,
 ) -> Option<Vec<u64>> {
-    let mut found = None;
+    let mut found: BTreeMap<Vec<u64>, u64> = BTreeMap::new();
     let mut since = Vec::new();
     for address in addresses {
         if !readings.contains(&address) {
@@ -146,11 +147,12 @@ fn last_stretch(
         if (instructions..=instructions + 1).contains(&length)
             && since.iter().any(|address| KERNEL.contains(address))
         {
-            found = Some(std::mem::take(&mut since));
+            *found.entry(std::mem::take(&mut since)).or_insert(0) += 1;
         }
         since.clear();
     }
-    found
+    let (stretch, _) = found.into_iter().max_by_key(|(_, times)| *times)?;
+    Some(stretch)
 }
 
 fn by_function(stretch: &[u64], tables: &[Vec<Symbol<'_>>]) -> Vec<(String, u64)> {
@@ -180,26 +182,23 @@ mod tests {
     }
 
     #[test]
-    fn the_last_stretch_of_the_right_length_counts() {
+    fn the_usual_stretch_of_the_right_length_counts() {
         let kernel = KERNEL.start;
         let readings = BTreeSet::from([100]);
-        let log = [
-            100,
-            4,
-            kernel,
-            100,
-            4,
-            kernel + 4,
-            100,
-            4,
-            8,
-            100,
-            4,
-            kernel,
+        let stretches: [&[u64]; 6] = [
+            &[4, kernel + 4],
+            &[4, kernel],
+            &[4, 8],
+            &[4, 8],
+            &[4, kernel],
+            &[4, kernel + 8],
         ];
-        let found = last_stretch(log.into_iter(), &readings, 2);
-        assert_eq!(found, Some(vec![4, kernel + 4]));
-        assert_eq!(last_stretch(log.into_iter(), &readings, 5), None);
+        let log = stretches
+            .iter()
+            .flat_map(|each| each.iter().copied().chain([100]));
+        let found = usual_stretch(log.clone(), &readings, 2);
+        assert_eq!(found, Some(vec![4, kernel]));
+        assert_eq!(usual_stretch(log, &readings, 5), None);
     }
 
     #[test]

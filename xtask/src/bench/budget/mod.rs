@@ -38,7 +38,7 @@ pub(super) fn run(
     }
     let mut pages = String::new();
     for &cores in machines {
-        eprintln!("bench: {cores} cores: measuring");
+        eprintln!("bench: {}: measuring", table::cores(cores));
         let missed: Vec<_> = missed(&once(workspace, cores, options.locks)?)
             .into_iter()
             .filter(|(row, _)| row.name.contains(filter))
@@ -47,7 +47,8 @@ pub(super) fn run(
         for (index, &(row, aim)) in missed.iter().enumerate() {
             let number = index + 1;
             eprintln!(
-                "bench: {cores} cores: tracing {} ({number} of {})",
+                "bench: {}: tracing {} ({number} of {})",
+                table::cores(cores),
                 row.name,
                 missed.len()
             );
@@ -60,7 +61,10 @@ pub(super) fn run(
             budgets.push(budget);
         }
         if budgets.is_empty() {
-            println!("{cores} cores: no figure of these is above its aim");
+            println!(
+                "{}: no figure of these is above its aim",
+                table::cores(cores)
+            );
         }
         pages += &table::markdown(&budgets, cores);
     }

@@ -76,6 +76,7 @@ const STEPS: [(&str, &[&str]); 30] = [
             "mcs::refill::charge",
             "mcs::refill::commit",
             "mcs::refill::consume",
+            "mcs::refill::restart_slice",
             "mcs::refill::unblock_check",
             "mcs::refill::yield_head",
         ],

@@ -60,13 +60,19 @@ impl Budget {
     }
 }
 
+/// So many cores, in words.
+pub(super) fn cores(cores: u32) -> String {
+    let plural = if cores == 1 { "core" } else { "cores" };
+    format!("{cores} {plural}")
+}
+
 /// The tables of one machine.
 pub(super) fn markdown(budgets: &[Budget], cores: u32) -> String {
-    let plural = if cores == 1 { "core" } else { "cores" };
+    let machine = self::cores(cores);
     if budgets.is_empty() {
-        return format!("\n## {cores} {plural}\n\nEvery aim is reached.\n");
+        return format!("\n## {machine}\n\nEvery aim is reached.\n");
     }
-    let mut text = format!("\n## {cores} {plural}\n");
+    let mut text = format!("\n## {machine}\n");
     for kind in [Kind::OneWay, Kind::Whole, Kind::Across] {
         let budgets: Vec<&Budget> = budgets
             .iter()
