@@ -110,6 +110,8 @@ Runs the tests of this machine (cargo test), those of the target (one small root
 and boots that have to fail), or all (default). FILTER is a part of the names of the tests to run.
 The last line is `N passed, N failed`, with `, N skipped` behind it where a C compiler for AArch64 is missing and cannot
 be installed.
+Those of the target run twice: on a kernel with short cuts for the most frequent calls, and on one without (the name ends
+with FASTPATH=false). `--config FASTPATH=true` or `=false` makes it one of these.
 
     --jobs N             QEMUs at the same time (default: 2, or 1 on a machine with one core)
     --release            build optimised

@@ -97,10 +97,15 @@ fn unmap(k: &mut Kernel<'_>, args: &Args, frame: Frame) {
 /// What is not asked for as often as mapping and unmapping.
 #[inline(never)]
 fn invoke_other(k: &mut Kernel<'_>, args: &Args, frame: Frame, invocation: Invocation) -> Outcome {
-    if invocation == Invocation::PageGetAddress {
-        return Ok(Results::one(frame.base.0));
+    let what = match invocation {
+        Invocation::PageGetAddress => return Ok(Results::one(frame.base.0)),
+        Invocation::PageCleanData
+        | Invocation::PageInvalidateData
+        | Invocation::PageCleanInvalidateData
+        | Invocation::PageUnifyInstruction => Maintenance::from_invocation(invocation),
+        _ => None,
     }
-    let what = Maintenance::from_invocation(invocation).ok_or(SysError::IllegalOperation)?;
+    .ok_or(SysError::IllegalOperation)?;
     let range = decode_maintain(k, args, frame, what)?;
     cache::maintain(k, args.caller, what, range, *args.progress)?;
     Ok(Results::none())

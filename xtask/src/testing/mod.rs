@@ -33,7 +33,11 @@ use std::time::Duration;
 /// The root task that is spoilt for the boots that have to fail, when there are several examples.
 const GOOD_ROOT: &str = "hello";
 
+/// The key that tests are run with and without, unless told otherwise.
+const SHORT_CUTS: &str = "FASTPATH";
+
 /// A case before anything is built for it.
+#[derive(Clone)]
 struct Plan {
     name: String,
     machine: Machine,
@@ -48,6 +52,23 @@ struct Plan {
     /// Run twice, with the same figures.
     repeats: bool,
     bad_boot: Option<BadBoot>,
+}
+
+impl Plan {
+    /// Whether it is run on a kernel without short cuts too. Not what measures: that is about the cost, and about locks.
+    fn runs_both_ways(&self) -> bool {
+        self.origin != Origin::Package(BENCH) && self.config.get(SHORT_CUTS) == Some("true")
+    }
+
+    /// The same on a kernel without short cuts.
+    fn without_short_cuts(&self) -> Result<Self> {
+        let setting = format!("{SHORT_CUTS}=false");
+        Ok(Self {
+            name: format!("{} {setting}", self.name),
+            config: self.config.clone().with(&[setting])?,
+            ..self.clone()
+        })
+    }
 }
 
 /// Where a root task comes from.
@@ -219,6 +240,11 @@ fn plan(workspace: &Workspace, config: &[String], filter: Option<&str>) -> Resul
             }
         }
     }
+    if !config.iter().any(|setting| setting.starts_with(SHORT_CUTS)) {
+        let both = plans.iter().filter(|plan| plan.runs_both_ways());
+        let others: Vec<Plan> = both.map(Plan::without_short_cuts).collect::<Result<_>>()?;
+        plans.extend(others);
+    }
     check_names(workspace)?;
     plans.extend(plan_bad_boots(workspace, &base)?);
     plans.retain(|plan| filter.is_none_or(|filter| plan.name.contains(filter)));
@@ -370,4 +396,32 @@ fn prepare_bad_boot(
 ) -> Result<Boot> {
     let root = builder::stripped(root)?;
     case.prepare(system, &root, &workspace.scratch("boot-tests")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(config: &[&str], filter: &str) -> Vec<String> {
+        let config: Vec<String> = config.iter().map(|setting| setting.to_string()).collect();
+        let plans = plan(&Workspace::find(), &config, Some(filter)).unwrap();
+        plans.into_iter().map(|plan| plan.name).collect()
+    }
+
+    #[test]
+    fn tests_run_both_ways() {
+        for one in [
+            "test sched_yield_to (1 core, GICv2, icount)",
+            "test sched_yield_to (4 cores, GICv2, real time)",
+        ] {
+            let other = format!("{one} FASTPATH=false");
+            assert_eq!(names(&[], one), [one, other.as_str()]);
+            for setting in ["FASTPATH=true", "FASTPATH=false"] {
+                assert_eq!(names(&[setting], one), [one]);
+            }
+        }
+        for name in ["measure bench (4 cores", "boot without memory"] {
+            assert_eq!(names(&[], name).len(), 1);
+        }
+    }
 }
