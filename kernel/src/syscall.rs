@@ -330,8 +330,12 @@ pub fn succeed(k: &mut Kernel<'_>, caller: TcbRef) {
 /// Answers a Call with an error.
 #[inline]
 pub fn fail(k: &mut Kernel<'_>, caller: TcbRef, error: SysError) {
+    let code = error.code() as u64;
+    if let SysError::InvalidCapability(which) | SysError::InvalidArgument(which) = error {
+        return answer(k, caller, code, &[which]);
+    }
     let (count, words) = error.words();
-    answer(k, caller, error.code() as u64, &words[..count]);
+    answer(k, caller, code, &words[..count]);
 }
 
 #[inline]

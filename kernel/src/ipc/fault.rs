@@ -75,71 +75,58 @@ fn call_handler(
 /// Writes the fault of `sender` as a message to its handler.
 pub fn write_message(k: &mut Kernel<'_>, sender: TcbRef, receiver: TcbRef) -> MessageInfo {
     let fault = k.get(sender).fault;
-    let used = match (fault, k.get(sender).sc) {
-        (Fault::Timeout { .. }, Some(sc)) => Some(sched::context::take_consumed(k, sc)),
-        _ => None,
-    };
+    let sc = k.get(sender).sc;
     let context = k.get(sender.context());
-    let mut words = [0; fault_length::UNKNOWN_SYSCALL];
-    let mut length = 0;
-    let mut put = |word| {
-        words[length] = word;
-        length += 1;
-    };
-    let kind = match fault {
-        Fault::None => FaultKind::NullFault,
+    let (ip, sp, spsr) = (context.fault_ip, context.sp, context.spsr);
+    // Each kind has its own array: a common one would have to be zeroed first.
+    let (kind, length) = match fault {
+        Fault::None => (FaultKind::NullFault, 0),
         Fault::Cap {
             address,
             in_receive,
             failure,
         } => {
-            put(context.fault_ip);
-            put(address);
-            put(u64::from(in_receive));
-            let (count, tail) = failure.words();
-            tail[..count].iter().copied().for_each(put);
-            FaultKind::CapFault
+            let (count, [a, b, c, d]) = failure.words();
+            let words = [ip, address, u64::from(in_receive), a, b, c, d];
+            let length = transfer::write_words(k, receiver, &words[..3 + count]);
+            (FaultKind::CapFault, length)
         }
         Fault::UnknownSyscall { number } => {
-            context.x[..8].iter().copied().for_each(&mut put);
-            put(context.fault_ip);
-            put(context.sp);
-            put(context.next_ip);
-            put(context.spsr);
-            put(number);
-            FaultKind::UnknownSyscall
+            let [x0, x1, x2, x3, x4, x5, x6, x7, ..] = context.x;
+            let next_ip = context.next_ip;
+            let words = [
+                x0, x1, x2, x3, x4, x5, x6, x7, ip, sp, next_ip, spsr, number,
+            ];
+            let length = transfer::write_words(k, receiver, &words);
+            (FaultKind::UnknownSyscall, length)
         }
         Fault::UserException { syndrome } => {
-            put(context.fault_ip);
-            put(context.sp);
-            put(context.spsr);
-            put(u64::from(syndrome));
-            put(0);
-            FaultKind::UserException
+            let words = [ip, sp, spsr, u64::from(syndrome), 0];
+            let length = transfer::write_words(k, receiver, &words);
+            (FaultKind::UserException, length)
         }
         Fault::Timeout { badge } => {
-            put(badge);
-            used.into_iter().for_each(put);
-            FaultKind::Timeout
+            let length = match sc {
+                Some(sc) => {
+                    let used = sched::context::take_consumed(k, sc);
+                    transfer::write_words(k, receiver, &[badge, used])
+                }
+                None => transfer::write_words(k, receiver, &[badge]),
+            };
+            (FaultKind::Timeout, length)
         }
         Fault::Vm {
             address,
             instruction,
             syndrome,
         } => {
-            put(context.fault_ip);
-            put(if instruction {
-                context.fault_ip
-            } else {
-                address
-            });
-            put(u64::from(instruction));
-            put(u64::from(syndrome));
-            FaultKind::VmFault
+            let address = if instruction { ip } else { address };
+            let words = [ip, address, u64::from(instruction), u64::from(syndrome)];
+            let length = transfer::write_words(k, receiver, &words);
+            (FaultKind::VmFault, length)
         }
     };
-    let written = transfer::write_words(k, receiver, &words[..length]);
-    MessageInfo::new(kind as u64, 0, 0, written as u64)
+    MessageInfo::new(kind as u64, 0, 0, length as u64)
 }
 
 /// Applies the handler's answer to the thread that faulted: whether it is to go on.

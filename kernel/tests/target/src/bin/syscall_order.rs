@@ -187,14 +187,14 @@ fn budget(system: &mut System, puppet: &Puppet, core: usize) {
     returned(puppet.syscall(&fresh));
 }
 
-const COPIES: u64 = 2_000;
+const COPIES: u64 = 8_000;
 
 /// A revoke, a delete and a retype that take long. The pause's interrupts come on core 0, and the test's thread looks.
 fn preempted(system: &mut System, pause: &Pause, settler: &Settler, core: usize) {
     row("syscall.order.preempted");
     let puppet = Puppet::new(system, core, 100);
-    let node = system.cnode(11).expect("a CNode");
-    let slot = |index| SlotPath::new(node, index, 11);
+    let node = system.cnode(13).expect("a CNode");
+    let slot = |index| SlotPath::new(node, index, 13);
     let original = system.notification().expect("a notification");
     let watch = |before: &UserContext, partly: &mut dyn FnMut() -> bool| {
         puppet.begin_syscall(before);
@@ -248,7 +248,7 @@ fn preempted(system: &mut System, pause: &Pause, settler: &Settler, core: usize)
     assert_eq!(kind(node.slot()), cap_type::NULL);
 
     // Retype, which clears the memory of what was there before.
-    let memory = system.untyped(22).expect("memory");
+    let memory = system.untyped(24).expect("memory");
     let slot = system.slot().expect("a slot");
     fill(memory, slot);
     let buffer = puppet.buffer();
@@ -282,7 +282,7 @@ fn is_slot_empty(copy: &mut SlotPath, slot: SlotPath) -> bool {
 /// Makes all memory of an untyped used, and free again.
 fn fill(memory: Cap<Untyped>, slot: SlotPath) {
     memory
-        .retype_into(ObjectType::Untyped, 22, init::CNODE, slot.index)
+        .retype_into(ObjectType::Untyped, 24, init::CNODE, slot.index)
         .expect("all of it");
     slot.delete().expect("to delete");
 }
