@@ -10,13 +10,17 @@ use crate::workspace::Workspace;
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
 use std::hash::{Hash, Hasher};
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Instant;
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 const LIST: &str = "kernel/tests/sim/mutants.txt";
 /// How long the simulation may look for a defect, in seconds.
 const PATIENCE: u64 = 60;
+/// How long it may take beyond twice that, in seconds, before it counts as one that does not end.
+const LATE: u64 = 30;
 
 /// A defect.
 #[derive(Debug, PartialEq, Eq)]
@@ -199,14 +203,15 @@ impl Tree {
                 String::from_utf8_lossy(&built.stderr)
             )));
         }
-        let ran = cargo("run")
-            .args(["--", "--no-story", "--seconds", &seconds.to_string()])
-            .output()
-            .running("cargo run")?;
-        if ran.status.success() {
+        let mut run = cargo("run");
+        run.args(["--", "--no-story", "--seconds", &seconds.to_string()]);
+        let limit = Duration::from_secs(2 * seconds + LATE);
+        let Some((status, text)) = output_within(run, limit)? else {
+            return Ok(Some("it does not end".to_string()));
+        };
+        if status.success() {
             return Ok(None);
         }
-        let text = String::from_utf8_lossy(&ran.stdout).into_owned();
         let line = |start: &str| {
             let mut lines = text.lines();
             lines.find_map(|line| line.strip_prefix(start).map(str::to_string))
@@ -217,6 +222,37 @@ impl Tree {
             None => what,
         }))
     }
+}
+
+/// What a command prints until it ends; none if it does not in time, as when a defect makes the kernel go round for ever.
+/// `cargo run` becomes what it runs, so that this is what is killed.
+fn output_within(mut command: Command, limit: Duration) -> Result<Option<(ExitStatus, String)>> {
+    let start = Instant::now();
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .running("cargo run")?;
+    let mut stdout = child.stdout.take().expect("it is a pipe");
+    // Read beside the wait: a full pipe would stop the child.
+    let reader = thread::spawn(move || {
+        let mut bytes = Vec::new();
+        stdout.read_to_end(&mut bytes).map(|_| bytes)
+    });
+    let status = loop {
+        if let Some(status) = child.try_wait().running("cargo run")? {
+            break status;
+        }
+        if start.elapsed() > limit {
+            child.kill().running("cargo run")?;
+            child.wait().running("cargo run")?;
+            return Ok(None);
+        }
+        thread::sleep(Duration::from_millis(100));
+    };
+    let bytes = reader.join().expect("it does not panic");
+    let bytes = bytes.running("cargo run")?;
+    Ok(Some((status, String::from_utf8_lossy(&bytes).into_owned())))
 }
 
 /// The list: `# name`, what it is about, the file, and between `<<<`, `===` and `>>>` the text and what replaces it.
@@ -266,6 +302,18 @@ fn parse(text: &str) -> std::result::Result<Vec<Mutant>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_does_not_end_is_ended() {
+        let limit = Duration::from_millis(300);
+        let mut sleeps = Command::new("sleep");
+        sleeps.arg("60");
+        assert!(output_within(sleeps, limit).unwrap().is_none());
+        let mut speaks = Command::new("echo");
+        speaks.arg("good");
+        let (status, text) = output_within(speaks, limit * 100).unwrap().unwrap();
+        assert!(status.success() && text == "good\n");
+    }
 
     const LIST: &str = "# one\nIt forgets.\na/b.rs\n<<<\n    keep();\n===\n>>>\n\n# two\nIt lies.\nc.rs\n<<<\nyes\n===\nno\n>>>\n";
 
