@@ -97,7 +97,7 @@ fn enter_once(me: CoreId, cause: Cause, interrupt: Option<u32>) -> bool {
     with_own_lock(k, cause, interrupt, entered)
 }
 
-/// Goes on after a short cut that has done nothing, with this core's lock. `entered` is from before that was taken.
+/// Goes on after a short cut that has done nothing, with this core's lock. `entered` is when it was got.
 #[inline(never)]
 pub fn enter_locked(k: Kernel<'_>, cause: Cause, interrupt: Option<u32>, entered: u64) {
     let me = k.me();
@@ -165,11 +165,12 @@ fn with_own_lock(mut k: Kernel<'_>, cause: Cause, interrupt: Option<u32>, entere
 }
 
 /// A call of a funded thread that has just entered, with its core's lock, and goes on with nothing that was left half-way.
-pub fn call_locked(mut k: Kernel<'_>, caller: TcbRef, entered: u64) {
+pub fn call_locked(mut k: Kernel<'_>, caller: TcbRef) {
     let me = k.me();
     masked::set_reason(&k, Some(caller), Cause::Syscall);
     k.flags(me).will_look.store(true, Ordering::Relaxed);
-    sched::time::stamp_at(&mut k, entered);
+    // A short cut that came to nothing may have got further locks: not earlier than what their last holders read.
+    sched::time::stamp(&mut k);
     let runs = perform(k, caller, Cause::Syscall);
     masked::end(me);
     if !runs {

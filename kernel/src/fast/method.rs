@@ -33,14 +33,12 @@ pub(super) fn call(k: &mut Kernel<'_>, caller: TcbRef, slot: SlotRef, info: Mess
         return None;
     }
     let args = syscall::arguments(k, caller, slot, info, Mode::Call, &Progress::None).ok()?;
+    k.this_mut().work_units = 0;
     let outcome = match cap.type_number() {
         t::CNODE => cnode::invoke_short(k, &args)?.map_err(Failure::Error),
         t::FRAME => invoke::page::invoke(k, &args, cap).map(|_| ()),
         t::PAGE_TABLE => invoke::page_table::invoke(k, &args, cap.decode()).map(|_| ()),
-        _ => {
-            k.this_mut().work_units = 0;
-            untyped::invoke(k, &args, cap).map(|_| ())
-        }
+        _ => untyped::invoke(k, &args, cap).map(|_| ()),
     };
     match outcome {
         Ok(()) => syscall::succeed(k, caller),

@@ -128,7 +128,7 @@ fn enter(
             match caller {
                 // Nobody wants anything else of this core, and a single send phase asks for locks on its way.
                 Some(caller) if cause == Cause::Syscall && is_call(&k, caller) => {
-                    entry::call_locked(k, caller, entered);
+                    entry::call_locked(k, caller);
                 }
                 _ => entry::enter_locked(k, cause, None, entered),
             }

@@ -33,6 +33,9 @@ pub struct Derivation {
     /// As it was when locks were released last.
     tree: Tree,
     plans: Vec<Option<Plan>>,
+    /// Whether somebody has written other words into the message since the call began: which of them the kernel has read
+    /// cannot be told.
+    is_unsure: Vec<bool>,
     countdown: u32,
     /// Whether something more urgent waited when the section began.
     urgent: Vec<bool>,
@@ -73,6 +76,7 @@ impl Derivation {
         Self {
             tree: read(k),
             plans: vec![None; k.num_cores()],
+            is_unsure: vec![false; k.num_cores()],
             countdown: EVERY,
             urgent: vec![false; k.num_cores()],
             changes: 0,
@@ -90,6 +94,16 @@ impl Derivation {
     pub fn goes_on(&mut self, k: &Kernel<'_>, core: usize, is_call: bool) {
         let caller = k.core(CoreId(core as u16)).current.filter(|_| is_call);
         self.plans[core] = caller.and_then(|caller| ask::plan(k, &self.tree, caller));
+        self.is_unsure[core] = false;
+    }
+
+    /// The call has begun, and gets further locks: the rest of its message is read after that.
+    pub fn goes_on_with_locks(&mut self, k: &Kernel<'_>, core: usize) {
+        let Some(plan) = &self.plans[core] else {
+            return;
+        };
+        let now = ask::plan(k, &self.tree, plan.caller);
+        self.is_unsure[core] |= format!("{now:?}") != format!("{:?}", Some(plan));
     }
 
     /// The core is about to release its locks. `acts` tells whether it did what its thread asked for.
@@ -97,6 +111,12 @@ impl Derivation {
         let plan = self.plans[core].take().filter(|_| acts);
         let changes =
             plan.filter(|plan| !matches!(plan.ask, Ask::Nothing) || !plan.sent.is_empty());
+        if core::mem::take(&mut self.is_unsure[core]) && changes.is_some() {
+            let found = read(k);
+            uses::check(k, &found);
+            self.tree = found;
+            return;
+        }
         let Some(plan) = changes else {
             self.countdown -= 1;
             if self.countdown == 0 {

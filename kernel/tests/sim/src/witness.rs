@@ -146,6 +146,7 @@ impl Witness {
         let known = visit.event.as_ref().filter(|event| event.is_invocation());
         if let Some(event) = known.filter(|_| visit.has_begun) {
             resolve::recall(k, event, &mut self.state);
+            self.derivation.goes_on_with_locks(k, core);
             return;
         }
         let event = resolve::event(k, machine, core, visit.cause, &mut self.state);
